@@ -1,0 +1,1 @@
+"""Radiology corpora in, perturbed-pairs datasets out (Parquet folders that `datasets.load_dataset` reads)."""

@@ -1,0 +1,1 @@
+"""The tasks: each file measures one thing behind one function."""

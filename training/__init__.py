@@ -1,0 +1,1 @@
+"""What train.py and finetune.py share: arguments, data, augmentation, loop, checkpoints, card."""

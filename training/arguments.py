@@ -1,0 +1,310 @@
+"""The recipe: four dataclasses, read from a YAML file and overridden by flags; an unknown key or flag is an error."""
+
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+DEFAULT_RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "phantom.yaml"
+
+
+@dataclass(frozen=True)
+class DataArguments:
+    """What is trained on.
+
+    Attributes:
+        data: perturbed-pairs dataset, a folder or a Hub id; without one, PhantomCXR is built once and reused.
+        data_config: `default`, or `strict`, whose training split lacks the reports of the other splits.
+        train_split: split that is trained on.
+        eval_split: split that is evaluated on after each epoch.
+        max_train_images: train on the first so many images only.
+        max_eval_images: evaluate on the first so many images only.
+        phantom_train: training images of PhantomCXR, when `data` is not given.
+        phantom_image_size: their side in pixels.
+        phantom_difficulty: easy, default or hard.
+        phantom_seed: seed of the generator.
+        image_size: side of the model's input in pixels.
+        image_resize: shorter side before the centre crop to `image_size`; by default `image_size`.
+        image_mean: mean subtracted from pixels in [0, 1], one value a channel; none leaves them in [0, 1].
+        image_std: deviation they are divided by.
+        max_length: longest report in tokens, special ones included; what is longer is cut.
+        vocab_size: size of the WordPiece vocabulary trained on the training split, for a text encoder from scratch.
+        perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
+        dataloader_num_workers: processes that decode and tokenise.
+    """
+
+    data: str | None = None
+    data_config: Literal["default", "strict"] = "default"
+    train_split: str = "train"
+    eval_split: str = "validation"
+    max_train_images: int | None = None
+    max_eval_images: int | None = None
+    phantom_train: int = 4000
+    phantom_image_size: int = 128
+    phantom_difficulty: Literal["easy", "default", "hard"] = "default"
+    phantom_seed: int = 0
+    image_size: int = 128
+    image_resize: int | None = None
+    image_mean: list[float] | None = None
+    image_std: list[float] | None = None
+    max_length: int = 256
+    vocab_size: int = 2000
+    perturbations_per_image: int = 9
+    dataloader_num_workers: int = 0
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """Which encoders, heads and losses.
+
+    Attributes:
+        vision_model: vision encoder to start from: Hub id, folder, or the published BioViL `.pt` file.
+        vision_config: or the configuration of one to train from scratch, with its `model_type`.
+        text_model: text encoder to start from: Hub id or folder.
+        text_config: or the configuration of one to train from scratch, with its `model_type`.
+        projection_dim: width D of the joint space; by default the checkpoint's, or 128.
+        vision_pooling: pooler, mean, flatten or projected_mean.
+        text_pooling: cls or mean.
+        vision_projection: linear or biovil.
+        text_projection: linear or cxr_bert.
+        region_stage: stage of the vision encoder that gives the regions; by default the last.
+        temperature: tau of the global, local (`paper`) and perturbation losses.
+        learn_temperature: train tau.
+        global_weight: weight of the image-report matching loss.
+        alpha: weight of the local loss.
+        beta: weight of the perturbation loss.
+        local_variant: `paper`, or `gloria` for GLoRIA's own form of the local loss.
+        local_length_normalized: subtract log W from the `paper` variant's score.
+        duplicate_reports: `mask` leaves equal reports out of the negatives, `negative` keeps them.
+        freeze: encoders that are not trained.
+        gradient_checkpointing: trade compute for memory in both encoders.
+        attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
+        text_micro_batch_size: encode texts sorted by length in chunks of so many rows.
+        compile: compile the forward pass with torch.compile.
+    """
+
+    vision_model: str | None = None
+    vision_config: dict[str, Any] | None = None
+    text_model: str | None = None
+    text_config: dict[str, Any] | None = None
+    projection_dim: int | None = None
+    vision_pooling: Literal["pooler", "mean", "flatten", "projected_mean"] | None = None
+    text_pooling: Literal["cls", "mean"] | None = None
+    vision_projection: Literal["linear", "biovil"] | None = None
+    text_projection: Literal["linear", "cxr_bert"] | None = None
+    region_stage: int | None = None
+    temperature: float = 0.07
+    learn_temperature: bool = False
+    global_weight: float = 1.0
+    alpha: float = 0.1
+    beta: float = 0.1
+    local_variant: Literal["paper", "gloria"] = "paper"
+    local_length_normalized: bool = True
+    duplicate_reports: Literal["mask", "negative"] = "mask"
+    freeze: Literal["none", "vision", "text", "both"] = "none"
+    gradient_checkpointing: bool = False
+    attn_implementation: str | None = None
+    text_micro_batch_size: int | None = None
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class AugmentationArguments:
+    """Random changes of the training images; there is no horizontal flip, since reports name sides.
+
+    Attributes:
+        rotation: largest angle in degrees.
+        translation: largest shift as a share of the side.
+        scale: largest relative change of size.
+        shear: largest shear in degrees.
+        brightness: largest relative change of brightness.
+        contrast: largest relative change of contrast.
+    """
+
+    rotation: float = 0.0
+    translation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimizationArguments:
+    """How the weights move.
+
+    Attributes:
+        batch_size: images a step on each device.
+        gradient_accumulation_steps: batches an optimizer step; their negatives are not shared.
+        num_train_epochs: passes over the training split.
+        max_steps: stop after so many optimizer steps instead; the schedule then ends there too.
+        optimizer: `adamw`, or `sgd` as in the paper.
+        learning_rate: its peak.
+        momentum: of SGD.
+        adam_beta2: second moment's decay of AdamW.
+        weight_decay: applied to matrices; under SGD to all weights.
+        lr_scheduler: `cosine` or `constant`, both after the warm-up.
+        warmup_ratio: share of the steps over which the learning rate rises from zero.
+        max_grad_norm: gradients are clipped to this norm; 0 does not clip.
+        mixed_precision: no, bf16 or fp16 autocast.
+        augmentation: random changes of the training images.
+    """
+
+    batch_size: int = 64
+    gradient_accumulation_steps: int = 1
+    num_train_epochs: int = 10
+    max_steps: int | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    adam_beta2: float = 0.98
+    weight_decay: float = 0.05
+    lr_scheduler: Literal["cosine", "constant"] = "cosine"
+    warmup_ratio: float = 0.05
+    max_grad_norm: float = 1.0
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    augmentation: AugmentationArguments = field(default_factory=AugmentationArguments)
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """Where the run lives and what it tells.
+
+    Attributes:
+        output_dir: becomes a Hub-ready model folder; checkpoints in its `checkpoints`.
+        device: auto, cpu, cuda or mps.
+        seed: of weights, order, augmentation and dropout.
+        eval_batch_size: rows an encoder sees at once in evaluation.
+        save_steps: write a checkpoint each so many optimizer steps; by default after each epoch.
+        save_total_limit: keep the newest so many.
+        resume: `none`, `auto` (the newest checkpoint in `output_dir`, if any) or a checkpoint's folder.
+        overwrite: delete another run's `output_dir` first.
+        report_to: experiment trackers, as Accelerate names them (tensorboard, wandb, ...).
+        logging_steps: a line of losses each so many optimizer steps in the history and to the trackers.
+        push_to_hub: `ORG/NAME` to upload the folder to at the end.
+        hub_public: make that repository public.
+    """
+
+    output_dir: str = "outputs/prd"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: int = 0
+    eval_batch_size: int = 64
+    save_steps: int | None = None
+    save_total_limit: int = 2
+    resume: str = "none"
+    overwrite: bool = False
+    report_to: list[str] = field(default_factory=list)
+    logging_steps: int = 10
+    push_to_hub: str | None = None
+    hub_public: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One pre-training run, whole. In YAML and on the command line its keys stand flat, `augmentation` nested."""
+
+    data: DataArguments = field(default_factory=DataArguments)
+    model: ModelArguments = field(default_factory=ModelArguments)
+    optimization: OptimizationArguments = field(default_factory=OptimizationArguments)
+    run: RunArguments = field(default_factory=RunArguments)
+
+    def __post_init__(self) -> None:
+        if (self.model.vision_model is None) == (self.model.vision_config is None):
+            raise ValueError("a recipe names either vision_model or vision_config, and not both")
+        if (self.model.text_model is None) == (self.model.text_config is None):
+            raise ValueError("a recipe names either text_model or text_config, and not both")
+        for section, name, least in _BOUNDS:
+            value = getattr(getattr(self, section), name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}: {value} is below {least}")
+
+    def to_flat_dict(self) -> dict[str, Any]:
+        """The keys as they stand in a YAML recipe."""
+        sections = asdict(self)
+        return {key: value for section in sections.values() for key, value in section.items()}
+
+    def to_yaml(self) -> str:
+        """A recipe file that gives this run again."""
+        return yaml.safe_dump(self.to_flat_dict(), sort_keys=False)
+
+
+_SECTIONS = {
+    "data": DataArguments,
+    "model": ModelArguments,
+    "optimization": OptimizationArguments,
+    "run": RunArguments,
+}
+
+_BOUNDS = (
+    ("data", "image_size", 1),
+    ("data", "max_length", 3),
+    ("data", "perturbations_per_image", 1),
+    ("data", "phantom_train", 1),
+    ("model", "temperature", 1e-6),
+    ("optimization", "batch_size", 1),
+    ("optimization", "gradient_accumulation_steps", 1),
+    ("optimization", "num_train_epochs", 1),
+    ("optimization", "max_steps", 1),
+    ("optimization", "learning_rate", 0.0),
+    ("run", "save_steps", 1),
+    ("run", "logging_steps", 1),
+    ("run", "eval_batch_size", 1),
+)
+
+
+class _RecipeParser(ArgumentParser):
+    """Adds the nearest known name to the message on an unknown key or flag, and keeps every message on one line."""
+
+    known: tuple[str, ...] = ()
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = " ".join(message.split())
+        unknown = re.search(r"(?:option|arguments:) '?-{0,2}([\w.]+)'?", message, re.IGNORECASE)
+        nearest = difflib.get_close_matches(unknown.group(1), self.known, n=2, cutoff=0.7) if unknown else []
+        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
+        self.exit(2, f"error: {message}{hint}\n")
+        raise SystemExit(2)
+
+
+def _parser() -> _RecipeParser:
+    parser = _RecipeParser(prog="train.py", description="Pre-train PRD.", allow_abbrev=False)
+    parser.add_argument("--config", action="config", help="a recipe, for example recipes/openi.yaml")
+    for section in _SECTIONS.values():
+        parser.add_class_arguments(section, None)
+    parser.known = tuple(
+        key.name for section in (*_SECTIONS.values(), AugmentationArguments) for key in fields(section)
+    )
+    return parser
+
+
+def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
+    """Reads the command line: `--config FILE` (by default `recipes/phantom.yaml`), then flags over it.
+
+    Args:
+        arguments: the command line without the program's name; `sys.argv` if None.
+
+    Returns:
+        the recipe.
+
+    Raises:
+        SystemExit: with status 2 and one line that names the key, after an unknown or ill-typed key or flag.
+        ValueError: two keys contradict each other, or a value is out of its range.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
+    if not any(argument.split("=")[0] == "--config" for argument in arguments):
+        arguments = ["--config", str(DEFAULT_RECIPE), *arguments]
+    values: Namespace = parser.parse_args(arguments)
+    instantiated = parser.instantiate(values)
+    return Recipe(
+        **{
+            name: section(**{key.name: getattr(instantiated, key.name) for key in fields(section)})
+            for name, section in _SECTIONS.items()
+        }
+    )
