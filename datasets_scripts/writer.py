@@ -76,7 +76,7 @@ def write_dataset(
         info = _with_outcome(info, splits, contents, shards.unreadable)
         if not contents["default"]:
             raise ValueError(f"no pair to write to {out}: {_reasons(info.left_out)}")
-        card = render_card(info, contents, perturber.identity, perturber.seed)
+        card = render_card(info, contents, perturber.tagger, perturber.seed)
         (partial / "README.md").write_text(card, encoding="utf-8")
         _move_into_place(partial, out)
     finally:
