@@ -1,0 +1,213 @@
+"""Draws the radiograph of a `PhantomState`: each finding's painter, and `draw`, which puts them on a `Chest`.
+
+Identical on every machine, see `phantom_anatomy`.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .phantom_anatomy import LEVELS, SIDE_SIGN, Array, Chest, bump, grain, ramp, smooth_noise, triangle_wave, uniform
+from .phantom_state import Finding, PhantomState, get_difficulty
+
+Box = tuple[int, int, int, int]
+
+MIN_IMAGE_SIZE = 32
+ZONE_Y: Mapping[str, float] = MappingProxyType({"upper": -0.50, "mid": -0.08, "lower": 0.30})
+EFFUSION_LEVEL: Mapping[str, float] = MappingProxyType({"small": 0.30, "moderate": 0.02, "large": -0.30})
+EDEMA_STRENGTH: Mapping[str, float] = MappingProxyType({"mild": 0.5, "severe": 1.0})
+
+
+def draw(
+    state: PhantomState, image_size: int, rng: np.random.Generator, difficulty: str = "default"
+) -> tuple[NDArray[np.uint8], dict[str, Box]]:
+    """The radiograph of a state and where its findings stand.
+
+    Args:
+        state: what to show.
+        image_size: side of the square image in pixels, at least 32.
+        rng: of pose, exposure, anatomy and noise; two generators give two views of the state.
+        difficulty: a key of `DIFFICULTIES`: contrast, noise and clutter.
+
+    Returns:
+        (grey image uint8 [S, S], boxes): a box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, for each finding and
+        device by name, and for an enlarged "heart".
+
+    Raises:
+        ValueError: image_size below 32, or an unknown difficulty.
+    """
+    if image_size < MIN_IMAGE_SIZE:
+        raise ValueError(f"image_size must be at least {MIN_IMAGE_SIZE} pixels, got {image_size}")
+    level = get_difficulty(difficulty)
+    chest = Chest(state, image_size, rng, level)
+    masks: dict[str, Array] = {} if state.heart == "normal" else {"heart": chest.heart}
+    for finding in state.findings:
+        painter = _PAINTERS.get(finding.name)
+        if painter is not None:
+            masks[finding.name] = painter(chest, finding)
+    # A little less than the density is shown where it is high, so that overlaid findings do not all end in white.
+    value = np.clip(chest.density + chest.acquisition.exposure, 0.0, 1.6)
+    value = value + chest.acquisition.gamma * value * (0.8 - value) * 0.5
+    value = value * (1.25 - 0.25 * value)
+    pixels = value * 200.0 + level.noise * grain(rng, image_size)
+    image = np.clip(np.rint(pixels), 0.0, LEVELS).astype(np.uint8)
+    return image, {name: _bounding_box(mask) for name, mask in masks.items()}
+
+
+def _bounding_box(mask: Array) -> Box:
+    visible = mask > 0.3 * float(mask.max())
+    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _zone_centre(chest: Chest, finding: Finding, out_low: float, out_high: float) -> tuple[Array, Array]:
+    """Offsets of each pixel from a random point in the finding's zone and side. [S, S] each"""
+    centre_out = uniform(chest.rng, out_low, out_high)
+    centre_y = ZONE_Y[str(finding.zone)] + uniform(chest.rng, -0.05, 0.05)
+    return chest.lateral(str(finding.side)) - centre_out, chest.y - centre_y
+
+
+def _paint_effusion(chest: Chest, finding: Finding) -> Array:
+    side = str(finding.side)
+    out = chest.lateral(side)
+    level = EFFUSION_LEVEL[str(finding.size)] + uniform(chest.rng, -0.04, 0.04)
+    meniscus = level + 0.10 - 0.30 * np.maximum(out - 0.35, 0.0)
+    fluid = ramp(chest.y - meniscus, 0.10) * chest.lungs[side]
+    chest.density += 0.36 * chest.difficulty.contrast * fluid
+    return fluid
+
+
+def _paint_pneumothorax(chest: Chest, finding: Finding) -> Array:
+    side = str(finding.side)
+    out, lung = chest.lateral(side), chest.lungs[side]
+    depth = (0.10 if finding.size == "small" else 0.30) + uniform(chest.rng, -0.015, 0.015)
+    # The collapsed lung is the lung moved inwards and down by `depth`, most at the apex.
+    across = (out - 0.43 - 0.02 * chest.y + 0.75 * depth) / (0.33 + 0.05 * chest.y - 0.35 * depth)
+    along = (chest.y + 0.02 - 1.0 * depth) / (0.80 - 0.2 * depth)
+    inside = 1.0 - across * across - along * along * np.abs(along)
+    air = lung * ramp(-inside, 0.06) * ramp(out - 0.10, 0.05)
+    pleura = bump((inside / 0.10) ** 2) * lung * ramp(out - 0.12, 0.05)
+    contrast = chest.difficulty.contrast
+    chest.density += contrast * (0.13 * pleura - 0.11 * air + 0.05 * lung * ramp(inside, 0.06))
+    return air
+
+
+def _paint_consolidation(chest: Chest, finding: Finding) -> Array:
+    dx, dy = _zone_centre(chest, finding, 0.38, 0.48)
+    radius = 0.17 if finding.size == "small" else 0.33
+    ragged = 1.0 + 0.35 * smooth_noise(chest.rng, chest.size, 9)
+    across = dx / (radius if finding.size == "small" else 0.30)
+    blob = bump((across**2 + (dy / (0.9 * radius)) ** 2) * 0.55 * ragged * ragged) * chest.lungs[str(finding.side)]
+    patchy = 1.0 + 0.25 * smooth_noise(chest.rng, chest.size, 20)
+    chest.density += 0.34 * chest.difficulty.contrast * blob * patchy
+    return blob
+
+
+def _paint_nodule(chest: Chest, finding: Finding) -> Array:
+    dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
+    radius = 0.052 if finding.size == "small" else 0.115
+    disc = ramp(1.0 - (dx * dx + dy * dy) / (radius * radius), 0.7) * ramp(chest.lungs[str(finding.side)], 0.5)
+    chest.density += 0.34 * chest.difficulty.contrast * disc
+    return disc
+
+
+def _paint_atelectasis(chest: Chest, finding: Finding) -> Array:
+    dx, dy = _zone_centre(chest, finding, 0.38, 0.48)
+    slope = uniform(chest.rng, -0.25, 0.25)
+    half_length, half_height = (0.17, 0.022) if finding.size == "small" else (0.28, 0.055)
+    band = ramp(1.0 - np.abs(dy - slope * dx) / half_height, 0.8) * ramp(half_length - np.abs(dx), 0.05)
+    band = band * ramp(chest.lungs[str(finding.side)], 0.4)
+    chest.density += 0.28 * chest.difficulty.contrast * band
+    return band
+
+
+def _paint_edema(chest: Chest, finding: Finding) -> Array:
+    strength = EDEMA_STRENGTH[str(finding.size)]
+    lungs = chest.lungs["left"] + chest.lungs["right"]
+    out = np.abs(chest.x)
+    wings = bump(((out - 0.26) / 0.36) ** 2 + ((chest.y - 0.02) / 0.58) ** 2) * lungs
+    reticular = triangle_wave(chest.y * 9.0 + 2.0 * smooth_noise(chest.rng, chest.size, 14))
+    lines = ramp(reticular - 0.7, 0.3) * lungs * ramp(out - 0.25, 0.2)
+    chest.density += strength * chest.difficulty.contrast * (0.40 * wings + 0.07 * lines)
+    return wings
+
+
+def _stroke(chest: Chest, points: list[tuple[float, float]], half_width: float) -> Array:
+    """The mask of a polyline. [S, S]"""
+    nearest = np.full_like(chest.x, 4.0)
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        dx, dy = x1 - x0, y1 - y0
+        along = np.clip(((chest.x - x0) * dx + (chest.y - y0) * dy) / (dx * dx + dy * dy), 0.0, 1.0)
+        nearest = np.minimum(nearest, (chest.x - x0 - along * dx) ** 2 + (chest.y - y0 - along * dy) ** 2)
+    return ramp(half_width - np.sqrt(nearest), 2.5 / chest.size)
+
+
+def _paint_central_line(chest: Chest, finding: Finding) -> Array:
+    sign = SIDE_SIGN[str(finding.side)]
+    tip = -0.16 if finding.zone == "vena cava" else 0.20
+    entry = uniform(chest.rng, 0.66, 0.76)
+    points = [(sign * 0.80, -0.30), (sign * entry, -0.52), (sign * 0.30, -0.62), (-0.09, -0.44)]
+    mask = _stroke(chest, [*points, (-0.11, tip + uniform(chest.rng, -0.04, 0.04))], 0.016)
+    chest.density += 0.42 * chest.difficulty.contrast * mask
+    return mask
+
+
+def _paint_endotracheal_tube(chest: Chest, finding: Finding) -> Array:
+    jitter = uniform(chest.rng, -0.03, 0.03)
+    points = [(0.01, -1.1), (0.0, -0.45 + jitter)]
+    if finding.zone == "bronchus":
+        points = [(0.01, -1.1), (0.0, -0.24), (-0.14, -0.08 + jitter)]
+    mask = _stroke(chest, points, 0.030)
+    chest.density += chest.difficulty.contrast * (0.36 * mask - 0.22 * _stroke(chest, points, 0.008))
+    return mask
+
+
+def _paint_enteric_tube(chest: Chest, finding: Finding) -> Array:
+    bend = uniform(chest.rng, 0.02, 0.05)
+    points = [(-0.02, -1.1), (bend, -0.3), (bend, 0.45), (0.20, 0.68), (uniform(chest.rng, 0.36, 0.46), 0.80)]
+    mask = _stroke(chest, points, 0.014)
+    chest.density += 0.40 * chest.difficulty.contrast * mask
+    return mask
+
+
+def _paint_pacemaker(chest: Chest, finding: Finding) -> Array:
+    sign = SIDE_SIGN[str(finding.side)]
+    centre_x, centre_y = sign * uniform(chest.rng, 0.54, 0.62), uniform(chest.rng, -0.52, -0.44)
+    across, along = np.abs(chest.x - centre_x) / 0.13, np.abs(chest.y - centre_y) / 0.105
+    case = ramp(1.0 - across * across * across - along * along * along, 0.2)
+    points = [(centre_x, centre_y), (sign * 0.30, -0.60), (-0.08, -0.40), (-0.10, 0.10), (0.22, 0.34)]
+    lead = _stroke(chest, points, 0.012)
+    chest.density += chest.difficulty.contrast * (0.62 * case + 0.38 * lead * (1.0 - case))
+    return np.maximum(case, lead)
+
+
+def _paint_sternal_wires(chest: Chest, finding: Finding) -> Array:
+    x = chest.x - chest.acquisition.turn
+    mask = np.zeros_like(x)
+    for row in range(5):
+        y = chest.y + 0.40 - 0.17 * row + uniform(chest.rng, -0.01, 0.01)
+        ring = np.sqrt((x / 0.050) ** 2 + (y / 0.034) ** 2)
+        mask = np.maximum(mask, ramp(0.40 - np.abs(ring - 1.0), 0.5))
+    chest.density += 0.40 * chest.difficulty.contrast * mask
+    return mask
+
+
+_PAINTERS: Mapping[str, Callable[[Chest, Finding], Array]] = MappingProxyType(
+    {
+        "effusion": _paint_effusion,
+        "pneumothorax": _paint_pneumothorax,
+        "consolidation": _paint_consolidation,
+        "nodule": _paint_nodule,
+        "atelectasis": _paint_atelectasis,
+        "edema": _paint_edema,
+        "central_line": _paint_central_line,
+        "endotracheal_tube": _paint_endotracheal_tube,
+        "enteric_tube": _paint_enteric_tube,
+        "pacemaker": _paint_pacemaker,
+        "sternal_wires": _paint_sternal_wires,
+    }
+)
+"""Of every finding but the lesser ones, which are part of the `Chest`."""
