@@ -1,0 +1,60 @@
+"""Radiographs from image files: found by their ids, read as 8-bit grey at the stored size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def index_images(folder: Path, image_id: Callable[[str], str]) -> dict[str, Path]:
+    """Find the PNG files of a folder and its subfolders.
+
+    Args:
+        folder: where to look; hidden files do not count.
+        image_id: from a file name to the image's id.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: two files give one id.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; give the folder that holds the images")
+    paths: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.[pP][nN][gG]")):
+        if path.name.startswith("."):
+            continue
+        known = paths.setdefault(image_id(path.name), path)
+        if known != path:
+            raise ValueError(f"{known} and {path} are the same image, {image_id(path.name)}; keep one of the two")
+    return paths
+
+
+def load_radiograph(path: Path, shorter_side: int) -> Image.Image:
+    """Read a radiograph as 8-bit grey, its shorter side reduced to at most `shorter_side` pixels.
+
+    Args:
+        path: an image file that Pillow reads; of 16-bit grey the upper 8 bits are kept.
+        shorter_side: pixels; a smaller image stays as it is. Reduced by antialiased bilinear interpolation.
+
+    Raises:
+        OSError: the file is missing, truncated or no image; it is named.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = _to_grey(image)
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a PNG that is broken inside
+        raise OSError(f"{path} is truncated or no image ({error})") from error
+    scale = shorter_side / min(grey.size)
+    if scale >= 1:
+        return grey
+    width, height = (max(shorter_side, round(side * scale)) for side in grey.size)
+    return grey.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _to_grey(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("L")
