@@ -1,7 +1,7 @@
-"""The nine perturbations of a report (Table I of the paper): its words in another order, or adjectives turned around.
+"""The nine perturbations of a report (the paper's Table I): its words reordered, or its adjectives turned around.
 
-A perturbed report depends on the tagger, the seed, the report and the perturbation's name, and on nothing else: each is
-drawn from its own stream of random numbers, seeded by the SHA-256 of those four.
+A perturbed report depends on the tagger, the seed, the report and the perturbation's name, and on nothing else: each
+is drawn from its own stream of random numbers, seeded by the SHA-256 of those four.
 """
 
 import hashlib
@@ -48,9 +48,9 @@ def _permutation(count: int, rng: random.Random) -> list[int]:
 
 
 def _redraw_until_changed(words: list[str], draw: Callable[[], list[str]]) -> list[str]:
-    """Draw until the words change, so uniform over the permutations that change them.
+    """Draw until the words change: uniform over the permutations that change them.
 
-    Callers make sure that some draw changes the words; then at least half of all do, and two draws are enough on average.
+    Callers make sure that some permutation does; then at least half of them do, so it takes two draws on average.
     """
     while (drawn := draw()) == words:
         pass
@@ -119,9 +119,7 @@ def _shuffle_nouns_verbs_adjectives(words: list[str], tags: list[str], rng: rand
 
 
 def _replace_adjectives_with_antonyms(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
-    return [
-        (antonym(word) or word) if _is_adjective(tag) else word for word, tag in zip(words, tags, strict=True)
-    ]
+    return [(antonym(word) or word) if _is_adjective(tag) else word for word, tag in zip(words, tags, strict=True)]
 
 
 _RULES: dict[str, Callable[[list[str], list[str], random.Random], list[str]]] = {
@@ -199,9 +197,7 @@ class ReportPerturber:
         tagged = self._tagger.tag(report.split() for report in to_tag)
         for tags, report in zip(tagged, to_perturb, strict=False):
             words = report.split()
-            yield {
-                name: " ".join(rule(words, tags, self._random(name, report))) for name, rule in _RULES.items()
-            }
+            yield {name: " ".join(rule(words, tags, self._random(name, report))) for name, rule in _RULES.items()}
 
     def _random(self, name: str, report: str) -> random.Random:
         key = "\0".join((self.tagger.name, self.tagger.version, str(self.seed), name, report))

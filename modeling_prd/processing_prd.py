@@ -1,15 +1,17 @@
 """PRDProcessor: radiographs, reports and perturbed reports in, the inputs of `PRDModel` out."""
 
 import copy
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-import torch
 import transformers
 from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.image_utils import ImageInput, is_pil_image, to_numpy_array
+from transformers.image_transforms import to_pil_image
+from transformers.image_utils import ChannelDimension, ImageInput, is_pil_image, to_numpy_array
 
 NO_WORD = -1
 """Stands in `word_ids` where a token belongs to no word: special tokens and padding."""
@@ -27,16 +29,16 @@ def normalize_report(text: str) -> str:
         The report's words joined by single spaces (`"2.5 cm"` -> `"2 5 cm"`); empty if it has no letter and no digit.
     """
     folded = unicodedata.normalize("NFKC", text).lower()
-    return " ".join("".join(char if char.isalnum() else " " for char in folded).split())
+    return re.sub(r"[\W_]+", " ", folded).strip()
 
 
 class PRDProcessor(ProcessorMixin):
     """Joins an image processor and a tokenizer, and keeps track of the words.
 
-    Reports are normalised (`normalize_report`), split at spaces and tokenised word by word, so that every sub-word knows
-    its word; a byte-level BPE tokenizer is set to `add_prefix_space=True` for that. Images of any mode become RGB, or grey
-    when the image processor's `image_mean` has one entry. An image processor of torchvision's is replaced by its Pillow
-    twin: the two differ in the pixels, and a saved model must not depend on what else is installed.
+    Reports are normalised (`normalize_report`), split at spaces and tokenised word by word, so that every sub-word
+    knows its word; a byte-level BPE tokenizer is set to `add_prefix_space=True` for that. Images of any mode become
+    RGB, or grey where the image processor's `image_mean` has one entry. An image processor with the torchvision back
+    end is replaced by its Pillow twin: their pixels differ, and a model must not depend on what else is installed.
 
     Args:
         image_processor: an image processor of transformers.
@@ -50,7 +52,9 @@ class PRDProcessor(ProcessorMixin):
     def __init__(
         self, image_processor: BaseImageProcessor, tokenizer: PreTrainedTokenizerBase, normalize_text: bool = True
     ) -> None:
-        super().__init__(_with_pillow(image_processor), _for_separate_words(tokenizer))
+        super().__init__(image_processor, tokenizer)
+        self.image_processor = _with_pillow(self.image_processor)
+        self.tokenizer = _for_separate_words(self.tokenizer)
         self.normalize_text = normalize_text
 
     @property
@@ -79,18 +83,19 @@ class PRDProcessor(ProcessorMixin):
         """Make the model's inputs of images, of reports, or of both.
 
         Args:
-            images: one or many of: Pillow image of any mode; array or tensor [H, W], [C, H, W] or [H, W, C] with C 1 or 3.
-                16-bit values count on the full scale 0 to 65535, floats on 0 to 1.
+            images: a radiograph, or B of them in a list or in a 4-dimensional array: Pillow images of any mode, arrays
+                or tensors [H, W], [C, H, W] or [H, W, C] with 1 or 3 channels. 16-bit values count on their full scale
+                of 0 to 65535, floats on 0 to 1.
             text: a report or B reports.
-            perturbed_text: for each report its P perturbed reports, as a sequence or as a mapping by name; all reports have
-                the same P or names. None stands for a perturbation that is left out.
+            perturbed_text: for each report its P perturbed reports, in a sequence or in a mapping by name; all reports
+                have the same P or names. None stands for a perturbation that is left out.
             return_tensors: `"pt"` or `"np"`; None for lists.
-            padding, truncation, max_length: as a tokenizer takes them. A report that is too long keeps its first words.
+            padding, truncation, max_length: as for a tokenizer. A report that is too long keeps its first words.
 
         Returns:
-            `pixel_values` [B, C, H, W]; `input_ids`, `attention_mask` [B, L]; `word_ids` [B, L], each token's word counted
-            from 0, -1 where there is none; `perturbed_input_ids`, `perturbed_attention_mask` [B, P, L'];
-            `perturbation_mask` [B, P], False where the perturbed report is None or equal to the report.
+            `pixel_values` [B, C, H, W]; `input_ids`, `attention_mask` [B, L]; `word_ids` [B, L], the word of each
+            token, counted from 0, -1 where there is none; `perturbed_input_ids`, `perturbed_attention_mask`
+            [B, P, L']; `perturbation_mask` [B, P], False where the perturbed report is None or equal to the report.
 
         Raises:
             ValueError: an input is missing, a report or perturbed report has no words (its position is named), or the
@@ -105,5 +110,174 @@ class PRDProcessor(ProcessorMixin):
             data.update(self._process_radiographs(images, return_tensors))
         if text is not None:
             tokenizer_options = {"padding": padding, "truncation": truncation, "max_length": max_length}
-            data.update(self._process_reports(text, perturbed_text, tokenizer_options))
+            reports = [text] if isinstance(text, str) else text
+            if perturbed_text is not None and isinstance(text, str):
+                perturbed_text = [cast(PerturbedReport, perturbed_text)]
+            perturbed_reports = cast(Sequence[PerturbedReport] | None, perturbed_text)
+            data.update(self._process_reports(reports, perturbed_reports, tokenizer_options))
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _process_radiographs(self, images: ImageInput, return_tensors: str | None) -> BatchFeature:
+        mean = self.image_processor.image_mean
+        mode = "L" if isinstance(mean, Sequence) and len(mean) == 1 else "RGB"
+        converted = [_convert_image(image, mode, position) for position, image in enumerate(_image_list(images))]
+        return self.image_processor(images=converted, do_convert_rgb=False, return_tensors=return_tensors)
+
+    def _process_reports(
+        self,
+        reports: Sequence[str],
+        perturbed_reports: Sequence[PerturbedReport] | None,
+        tokenizer_options: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        words = [self._words(report, f"report {index}") for index, report in enumerate(reports)]
+        perturbed = self._perturbed_words(perturbed_reports, len(words)) if perturbed_reports is not None else []
+        # A perturbation that is left out is tokenised as its report, so that its row is a proper one.
+        flat = [entry or original for original, row in zip(words, perturbed, strict=False) for entry in row]
+        encoding = self.tokenizer(
+            words + flat, is_split_into_words=True, return_attention_mask=True, **tokenizer_options
+        )
+        trimmed = tokenizer_options["padding"] in (True, "longest")
+        tokens = {name: encoding[name] for name in ("input_ids", "attention_mask")}
+        data = self._block(tokens | {"word_ids": _word_ids(encoding, len(words))}, slice(len(words)), trimmed)
+        if perturbed:
+            size = len(perturbed[0])
+            for name, rows in self._block(tokens, slice(len(words), None), trimmed).items():
+                data[f"perturbed_{name}"] = [rows[start : start + size] for start in range(0, len(rows), size)]
+            data["perturbation_mask"] = [
+                [entry is not None and entry != original for entry in row]
+                for original, row in zip(words, perturbed, strict=True)
+            ]
+        return data
+
+    def _block(self, tokens: Mapping[str, list[list[int]]], part: slice, trimmed: bool) -> dict[str, Any]:
+        """Part of the rows, without the columns of padding that only longer rows elsewhere needed."""
+        block = {name: rows[part] for name, rows in tokens.items()}
+        if not trimmed:
+            return block
+        longest = max(sum(mask) for mask in block["attention_mask"])
+        columns = slice(longest) if self.tokenizer.padding_side == "right" else slice(-longest, None)
+        return {name: [row[columns] for row in rows] for name, rows in block.items()}
+
+    def _perturbed_words(
+        self, perturbed_reports: Sequence[PerturbedReport], count: int
+    ) -> list[list[list[str] | None]]:
+        return [
+            [
+                None if entry is None else self._words(entry, f"perturbed report {name!r} of report {index}")
+                for name, entry in row.items()
+            ]
+            for index, row in enumerate(_by_name(perturbed_reports, count))
+        ]
+
+    def _words(self, report: str, where: str) -> list[str]:
+        if not isinstance(report, str):
+            raise ValueError(f"{where} must be a string, got {type(report).__name__}: {report!r}")
+        words = (normalize_report(report) if self.normalize_text else report).split()
+        if not words:
+            raise ValueError(f"{where} has no words: {report!r}; leave it out with its image")
+        return words
+
+
+def _word_ids(encoding: BatchEncoding, count: int) -> list[list[int]]:
+    """The first `count` texts' words by token: 0, 1, ..., or `NO_WORD`."""
+    rows = []
+    for index in range(count):
+        row = [NO_WORD if word is None else word for word in encoding.word_ids(index)]
+        if max(row) == NO_WORD:
+            raise ValueError(
+                f"report {index} has no word left after truncation to {len(row)} tokens; raise max_length"
+            )
+        rows.append(row)
+    return rows
+
+
+def _by_name(perturbed_reports: Sequence[PerturbedReport], count: int) -> list[dict[str | int, str | None]]:
+    """Each report's perturbed reports by name (in a sequence, by position), all in the first one's order."""
+    if len(perturbed_reports) != count:
+        raise ValueError(f"perturbed_text is for {len(perturbed_reports)} reports, text holds {count}")
+    rows: list[dict[str | int, str | None]] = []
+    for index, entry in enumerate(perturbed_reports):
+        if entry is None or isinstance(entry, str):
+            raise ValueError(f"perturbed_text of report {index} must be a sequence or a mapping, got {entry!r}")
+        items: Iterable[tuple[str | int, str | None]]
+        items = entry.items() if isinstance(entry, Mapping) else enumerate(entry)
+        row = dict(items)
+        names = list(rows[0] if rows else row)
+        if not names or set(row) != set(names):
+            raise ValueError(f"perturbed_text of report {index} has {list(row)}, that of report 0 {names}")
+        rows.append({name: row[name] for name in names})
+    return rows
+
+
+def _image_list(images: Any) -> list[Any]:
+    if isinstance(images, (list, tuple)):
+        return list(images)
+    return list(images) if getattr(images, "ndim", 0) == 4 else [images]
+
+
+def _convert_image(image: Any, mode: str, position: int) -> Any:
+    """The image as an 8-bit Pillow image of mode `"L"` or `"RGB"`."""
+    if is_pil_image(image) and not image.mode.startswith(("I", "F")):
+        return image.convert(mode)
+    pixels = _eight_bits(to_numpy_array(image), position)
+    if pixels.ndim == 2:
+        pixels = pixels[None]  # [1, H, W]
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
+        layout = ChannelDimension.FIRST
+    elif pixels.ndim == 3 and pixels.shape[-1] in (1, 3):
+        layout = ChannelDimension.LAST
+    else:
+        raise ValueError(
+            f"image {position} has shape {pixels.shape}; expected [H, W], [C, H, W] or [H, W, C] with 1 or 3 channels"
+        )
+    return to_pil_image(pixels, do_rescale=False, input_data_format=layout).convert(mode)
+
+
+def _eight_bits(pixels: Any, position: int) -> Any:
+    """Brings an array's values from the full scale of its type to 0 to 255, uint8."""
+    kind = pixels.dtype.name
+    if kind == "uint8":
+        return pixels
+    # Pillow holds 16-bit images as uint16 (mode I;16) or as int32 (mode I).
+    full_scale = {"uint16": 65535, "int32": 65535, "float16": 1, "float32": 1, "float64": 1}.get(kind)
+    if full_scale is None:
+        raise ValueError(f"image {position} is {kind}; expected uint8, uint16, or floats from 0 to 1")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= full_scale):  # NaN is neither
+        raise ValueError(f"image {position} is {kind} with values from {low} to {high}; expected 0 to {full_scale}")
+    return (pixels.astype("float64") * (255 / full_scale)).round().astype("uint8")
+
+
+def _with_pillow(image_processor: BaseImageProcessor) -> BaseImageProcessor:
+    """The image processor itself if its back end is Pillow, else its Pillow twin with the same settings."""
+    if isinstance(image_processor, PilBackend):
+        return image_processor
+    name = f"{type(image_processor).__name__}Pil"
+    twin = getattr(transformers, name, None)
+    if twin is None:
+        raise ValueError(f"{type(image_processor).__name__} has no Pillow twin ({name}) in transformers")
+    return twin.from_dict(image_processor.to_dict())
+
+
+def _for_separate_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, or a copy that puts the space before a word itself where its byte-level BPE needs one."""
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer; word_ids need a fast one")
+    if tokenizer.truncation_side != "right":
+        raise ValueError(f"the tokenizer truncates on the {tokenizer.truncation_side}; reports keep their first words")
+    if all(step.add_prefix_space for step in _byte_level_steps(tokenizer.backend_tokenizer.pre_tokenizer)):
+        return tokenizer
+    tokenizer = copy.deepcopy(tokenizer)
+    for step in _byte_level_steps(tokenizer.backend_tokenizer.pre_tokenizer):
+        step.add_prefix_space = True
+    tokenizer.add_prefix_space = True
+    tokenizer.init_kwargs["add_prefix_space"] = True  # what save_pretrained writes
+    return tokenizer
+
+
+def _byte_level_steps(pre_tokenizer: Any) -> list[Any]:
+    steps = pre_tokenizer if hasattr(pre_tokenizer, "__getitem__") else [pre_tokenizer]
+    return [step for step in steps if hasattr(step, "add_prefix_space")]
+
+
+PRDProcessor.register_for_auto_class("AutoProcessor")
