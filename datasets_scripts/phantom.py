@@ -1,0 +1,223 @@
+"""PhantomCXR: synthetic frontal chest radiographs with synthetic reports, the embedded default dataset.
+
+`python -m datasets_scripts build phantom --out DIR` writes it. A study is sampled (`phantom_state`), drawn
+(`phantom_drawing`), reported (`phantom_report`) and given counterfactual reports (`phantom_counterfactual`). Study i
+of a split depends on (seed, split, i, difficulty) alone, its pixels on the image size besides: a larger split begins
+with the studies of a smaller one.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .card import DatasetInfo
+from .perturbations import ReportPerturber
+from .phantom_counterfactual import make_counterfactuals
+from .phantom_drawing import draw
+from .phantom_report import Choices, PhantomReport, write_report
+from .phantom_state import (
+    DIFFICULTIES,
+    FINDINGS,
+    GENERATOR_VERSION,
+    PhantomState,
+    chexpert_labels,
+    heart_distribution,
+    prevalence,
+    sample_state,
+)
+from .schema import COUNTERFACTUAL_KINDS, Box, Record
+from .writer import write_dataset
+
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 4000, 500, 1000
+DEFAULT_IMAGE_SIZE = 96
+_STREAMS: tuple[str, ...] = ("state", "image", "report", "counterfactual")
+
+
+def generator(seed: int, split: str, index: int, stream: str) -> np.random.Generator:
+    """The random numbers of one stream ("state", "image", "report", "counterfactual") of study `index` of a split."""
+    key = [seed, SPLITS.index(split), index, _STREAMS.index(stream)]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+
+def study_state(seed: int, split: str, index: int, difficulty: str) -> PhantomState:
+    """The state of a study."""
+    return sample_state(generator(seed, split, index, "state"), difficulty)
+
+
+def study_image(
+    seed: int, split: str, index: int, difficulty: str, image_size: int
+) -> tuple[Image.Image, dict[str, tuple[int, int, int, int]]]:
+    """The radiograph of a study, grey, and its boxes as `draw` gives them."""
+    state = study_state(seed, split, index, difficulty)
+    pixels, boxes = draw(state, image_size, generator(seed, split, index, "image"), difficulty)
+    return Image.fromarray(pixels), boxes
+
+
+def study_record(seed: int, split: str, index: int, difficulty: str, image_size: int) -> Record:
+    """One study as a row to be written; its image is drawn when it is asked for."""
+    state = study_state(seed, split, index, difficulty)
+    choices = Choices(generator(seed, split, index, "report"))
+    report = write_report(state, choices)
+    name = f"phantom-{difficulty}-{seed}-{split}-{index:06d}"
+    draw_study = partial(study_image, seed, split, index, difficulty, image_size)
+    return Record(
+        image_id=name,
+        study_id=name,
+        report=report.report,
+        findings=report.findings,
+        impression=report.impression,
+        image=lambda: draw_study()[0],
+        synthetic=True,
+        counterfactuals=make_counterfactuals(
+            state, choices, generator(seed, split, index, "counterfactual"), difficulty
+        ),
+        labels=chexpert_labels(state),
+        boxes=_boxes(draw_study()[1], report) if _has_boxes(state) else (),
+    )
+
+
+def _has_boxes(state: PhantomState) -> bool:
+    return state.heart != "normal" or any(FINDINGS[finding.name].label for finding in state.findings)
+
+
+def _boxes(boxes: dict[str, tuple[int, int, int, int]], report: PhantomReport) -> tuple[Box, ...]:
+    labels = {"heart": "Cardiomegaly"} | {name: str(FINDINGS[name].label) for name in FINDINGS}
+    return tuple(
+        Box(labels[name], report.phrases[name], (float(x0), float(y0), float(x1), float(y1)))
+        for name, (x0, y0, x1, y1) in boxes.items()
+    )
+
+
+def build(
+    out: Path,
+    train: int = DEFAULT_TRAIN,
+    image_size: int = DEFAULT_IMAGE_SIZE,
+    seed: int = 0,
+    difficulty: str = "default",
+    *,
+    validation: int = DEFAULT_VALIDATION,
+    test: int = DEFAULT_TEST,
+    num_proc: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> None:
+    """Write PhantomCXR to a folder that `datasets.load_dataset(str(out))` reads.
+
+    Args:
+        out: the folder to make.
+        train, validation, test: studies of each split, one image each.
+        image_size: side of the square images in pixels.
+        seed: of everything that is random, the perturbed reports included.
+        difficulty: a key of `phantom_state.DIFFICULTIES`.
+        num_proc: processes that perturb the reports.
+        overwrite: replace `out` where it holds a dataset written before.
+        progress: show progress bars and a summary.
+
+    Raises:
+        ValueError: an unknown difficulty, a negative count or seed, too small an image; what `write_dataset` raises.
+    """
+    counts = dict(zip(SPLITS, (train, validation, test), strict=True))
+    negative = {name: count for name, count in {**counts, "seed": seed}.items() if count < 0}
+    if negative:
+        raise ValueError(f"must not be negative: {negative}")
+    splits = {
+        split: [study_record(seed, split, index, difficulty, image_size) for index in range(count)]
+        for split, count in counts.items()
+        if count
+    }
+    command = (
+        f"python -m datasets_scripts build phantom --train {train} --validation {validation} --test {test} "
+        f"--image_size {image_size} --seed {seed} --difficulty {difficulty}"
+    )
+    info = DatasetInfo(
+        name=f"PhantomCXR ({difficulty})",
+        source=f"Generated by PhantomCXR, version {GENERATOR_VERSION}, from no patient's data.",
+        licence="apache-2.0",
+        description=_DESCRIPTION,
+        command=command,
+        synthetic_images=True,
+        sections={
+            "Generator": _generator_section(difficulty, image_size, seed),
+            "Counterfactuals": _counterfactual_section(splits),
+        },
+        tags=("phantom",),
+    )
+    write_dataset(
+        out, splits, info, ReportPerturber(seed=seed), num_proc=num_proc, overwrite=overwrite, progress=progress
+    )
+
+
+_DESCRIPTION = (
+    "Frontal chest radiographs drawn by a program from sampled states, with reports that a grammar writes from the "
+    "same states in the manner of real ones. It serves to train and to compare vision-language methods on any machine, "
+    "and to measure whether a model reads the image: the counterfactual reports cannot be told from the original "
+    "without it. It says nothing about how a model does on radiographs of patients, and is of no clinical use."
+)
+
+
+def _generator_section(difficulty: str, image_size: int, seed: int) -> str:
+    level = DIFFICULTIES[difficulty]
+    hearts = heart_distribution(difficulty)
+    rows = [("enlarged heart", 1.0 - hearts["normal"])]
+    rows += [(name.replace("_", " "), prevalence(name, difficulty)) for name in FINDINGS]
+    table = "\n".join(f"| {name} | {100 * share:.1f} % |" for name, share in rows)
+    return (
+        f"Generator version {GENERATOR_VERSION}, difficulty `{difficulty}` (contrast {level.contrast}, noise "
+        f"{level.noise} grey levels, clutter {level.clutter}, prevalence times {level.prevalence}), "
+        f"{image_size} x {image_size} pixels, seed {seed}. Study *i* of a split depends on seed, split, *i* and "
+        "difficulty alone. Findings are independent of each other; a study has each with this probability:\n\n"
+        f"| finding | probability |\n| --- | --- |\n{table}"
+    )
+
+
+def _counterfactual_section(splits: dict[str, list[Record]]) -> str:
+    header = " | ".join(splits)
+    lines = [
+        f"| {kind} | " + " | ".join(_counted(records, kind) for records in splits.values()) + " |"
+        for kind in COUNTERFACTUAL_KINDS
+    ]
+    return (
+        "For each kind one edit of the state is proposed and kept with the probability that makes the pair of the "
+        "state and its edit as likely as the reverse; there is no second try. Both are reported with the same random "
+        "choices. A kind whose edit was rejected, or that had nothing to edit, is null. Kept (null):\n\n"
+        f"| kind | {header} |\n| --- |{' --- |' * len(splits)}\n" + "\n".join(lines)
+    )
+
+
+def _counted(records: Sequence[Record], kind: str) -> str:
+    kept = Counter(kind in record.counterfactuals for record in records)
+    return f"{kept[True]} ({kept[False]})"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `build phantom`."""
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--train", type=int, default=DEFAULT_TRAIN, help="training studies")
+    parser.add_argument("--validation", type=int, default=DEFAULT_VALIDATION, help="validation studies")
+    parser.add_argument("--test", type=int, default=DEFAULT_TEST, help="test studies")
+    parser.add_argument("--image_size", type=int, default=DEFAULT_IMAGE_SIZE, help="side of the images in pixels")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is random")
+    parser.add_argument("--difficulty", choices=tuple(DIFFICULTIES), default="default")
+    parser.add_argument("--num_proc", type=int, default=1, help="processes that perturb the reports")
+    parser.add_argument("--overwrite", action="store_true", help="replace a dataset written to the folder before")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build PhantomCXR as the parsed arguments say."""
+    build(
+        args.out,
+        args.train,
+        args.image_size,
+        args.seed,
+        args.difficulty,
+        validation=args.validation,
+        test=args.test,
+        num_proc=args.num_proc,
+        overwrite=args.overwrite,
+    )
