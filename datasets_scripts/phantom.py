@@ -155,7 +155,7 @@ def build(
 
 _DESCRIPTION = (
     "Frontal chest radiographs drawn by a program from sampled states, with reports that a grammar writes from the "
-    "same states in the manner of real ones. It serves to train and to compare vision-language methods on any machine, "
+    "same states in the manner of real ones. It serves to train and compare vision-language methods on any machine, "
     "and to measure whether a model reads the image: the counterfactual reports cannot be told from the original "
     "without it. It says nothing about how a model does on radiographs of patients, and is of no clinical use."
 )

@@ -23,6 +23,7 @@ HEART_RATIO: dict[str, float] = {"normal": 0.46, "mild": 0.56, "moderate": 0.655
 BASE_SHIFT: dict[str, float] = {"low": -0.20, "normal": 0.0, "high": 0.14}
 """How far each lung volume moves the diaphragm down."""
 THORAX_HALF_WIDTH = 0.78
+APEX_Y = -0.82
 LEVELS = 255.0
 
 
@@ -117,6 +118,7 @@ class Chest:
         density: what the grey scale shows, 0 black to about 1 white. [S, S]
         lungs: mask of each lung in [0, 1], by side. [S, S]
         base: y of each side's diaphragm. [S, S]
+        lung_height: from each lung's apex to the dome of its diaphragm.
         heart: mask of the heart. [S, S]
     """
 
@@ -129,8 +131,12 @@ class Chest:
         self.spine_x = self._spine(state)
         self.base: dict[str, Array] = {}
         self.lungs: dict[str, Array] = {}
+        self.lung_height: dict[str, float] = {}
         for side in SIDE_SIGN:
-            self.base[side] = self._diaphragm(state, side)
+            dome = self._dome(state, side)
+            self.lung_height[side] = dome - APEX_Y
+            flat = 0.55 if state.lung_volume == "high" else 1.0
+            self.base[side] = dome + flat * 1.15 * np.minimum((self.lateral(side) - 0.32) ** 2, 0.20)
             self.lungs[side] = self._lung(state, side)
         self.heart = self._heart(state)
         self.density = self._normal_chest(state)
@@ -154,13 +160,10 @@ class Chest:
         bend = 0.0 if scoliosis is None else 0.20 * SIDE_SIGN[str(scoliosis.side)]
         return self.acquisition.turn * 0.3 + bend * bump((self.y / 0.8) ** 2) - 0.3 * bend
 
-    def _diaphragm(self, state: PhantomState, side: str) -> Array:
-        out = self.lateral(side)
+    def _dome(self, state: PhantomState, side: str) -> float:
         raised = state.get("raised_diaphragm")
         rise = 0.24 if raised is not None and raised.side == side else 0.0
-        level = 0.40 + BASE_SHIFT[state.lung_volume] + self.acquisition.base[0 if side == "right" else 1] - rise
-        flat = 0.55 if state.lung_volume == "high" else 1.0
-        return level + flat * 1.15 * np.minimum((out - 0.32) ** 2, 0.20)
+        return 0.40 + BASE_SHIFT[state.lung_volume] + self.acquisition.base[0 if side == "right" else 1] - rise
 
     def _lung(self, state: PhantomState, side: str) -> Array:
         out, y = self.lateral(side), self.y

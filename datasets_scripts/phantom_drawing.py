@@ -10,14 +10,28 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from .phantom_anatomy import LEVELS, SIDE_SIGN, Array, Chest, bump, grain, ramp, smooth_noise, triangle_wave, uniform
+from .phantom_anatomy import (
+    APEX_Y,
+    LEVELS,
+    SIDE_SIGN,
+    Array,
+    Chest,
+    bump,
+    grain,
+    ramp,
+    smooth_noise,
+    triangle_wave,
+    uniform,
+)
 from .phantom_state import Finding, PhantomState, get_difficulty
 
 Box = tuple[int, int, int, int]
 
 MIN_IMAGE_SIZE = 32
-ZONE_Y: Mapping[str, float] = MappingProxyType({"upper": -0.50, "mid": -0.08, "lower": 0.30})
-EFFUSION_LEVEL: Mapping[str, float] = MappingProxyType({"small": 0.30, "moderate": 0.02, "large": -0.30})
+ZONE_DEPTH: Mapping[str, float] = MappingProxyType({"upper": 0.24, "mid": 0.55, "lower": 0.84})
+"""The middle of each zone below the apex, as a share of the lung's height."""
+EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.09, "moderate": 0.32, "large": 0.58})
+"""The fluid's height above the dome of the diaphragm, as a share of the lung's height."""
 EDEMA_STRENGTH: Mapping[str, float] = MappingProxyType({"mild": 0.5, "severe": 1.0})
 
 
@@ -66,15 +80,17 @@ def _bounding_box(mask: Array) -> Box:
 def _zone_centre(chest: Chest, finding: Finding, out_low: float, out_high: float) -> tuple[Array, Array]:
     """Offsets of each pixel from a random point in the finding's zone and side. [S, S] each"""
     centre_out = uniform(chest.rng, out_low, out_high)
-    centre_y = ZONE_Y[str(finding.zone)] + uniform(chest.rng, -0.05, 0.05)
+    depth = ZONE_DEPTH[str(finding.zone)] + uniform(chest.rng, -0.04, 0.04)
+    centre_y = APEX_Y + depth * chest.lung_height[str(finding.side)]
     return chest.lateral(str(finding.side)) - centre_out, chest.y - centre_y
 
 
 def _paint_effusion(chest: Chest, finding: Finding) -> Array:
     side = str(finding.side)
     out = chest.lateral(side)
-    level = EFFUSION_LEVEL[str(finding.size)] + uniform(chest.rng, -0.04, 0.04)
-    meniscus = level + 0.10 - 0.30 * np.maximum(out - 0.35, 0.0)
+    height = EFFUSION_HEIGHT[str(finding.size)] + uniform(chest.rng, -0.025, 0.025)
+    level = APEX_Y + (1.0 - height) * chest.lung_height[side]
+    meniscus = level + 0.05 - 0.30 * np.maximum(out - 0.25, 0.0)  # at out = 0.43, the level
     fluid = ramp(chest.y - meniscus, 0.10) * chest.lungs[side]
     chest.density += 0.36 * chest.difficulty.contrast * fluid
     return fluid
