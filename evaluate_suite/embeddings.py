@@ -1,0 +1,122 @@
+"""Each distinct image and text is encoded once, whatever the number of tasks that ask for it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import ArrayLike, NDArray
+
+from .encoders import DualEncoder, LocalSimilarity
+
+_IMAGES_AT_ONCE = 256  # decoded images in memory
+_PAIRS_AT_ONCE = 4096  # float64 copies of a few vectors in memory
+_NORM_TOLERANCE = 1e-3
+
+
+class Embeddings:
+    """The embeddings of a model, kept so that all tasks share them.
+
+    Images are known by their `image_id`, texts by themselves, so one instance serves a dataset and any part of it. It
+    holds for one state of the model: make a new one after a training step.
+
+    Args:
+        encoder: the model, giving L2-normalised vectors.
+    """
+
+    def __init__(self, encoder: DualEncoder) -> None:
+        self.encoder = encoder
+        self._images = _VectorTable("image")
+        self._texts = _VectorTable("text")
+
+    def images(self, data: Dataset) -> NDArray[np.float32]:
+        """The vectors of the images of `data` (columns `image`, `image_id`), [N, D] float32 in its order.
+
+        Raises:
+            ValueError: the encoder's vectors are not unit vectors, one an image.
+        """
+        image_ids = list(data["image_id"])
+        missing = {
+            image_id: row for row, image_id in reversed(list(enumerate(image_ids))) if image_id not in self._images
+        }
+        rows = sorted(missing.values())
+        for start in range(0, len(rows), _IMAGES_AT_ONCE):
+            batch = rows[start : start + _IMAGES_AT_ONCE]
+            images = data.select_columns("image").select(batch)["image"][:]
+            self._images.add([image_ids[row] for row in batch], self.encoder.encode_images(images))
+        return self._images.take(image_ids)
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of `texts`, which may repeat, [N, D] float32 in their order.
+
+        Raises:
+            ValueError: the encoder's vectors are not unit vectors, one a text.
+        """
+        missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if missing:
+            self._texts.add(missing, self.encoder.encode_texts(missing))
+        return self._texts.take(texts)
+
+    def local_similarity(self, data: Dataset, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The local score S of each image of `data` with each text, [N, T] float32; computed anew at each call.
+
+        Raises:
+            TypeError: the encoder has no local features.
+        """
+        if not isinstance(self.encoder, LocalSimilarity):
+            raise TypeError(
+                f"{type(self.encoder).__name__} has no local features: it lacks the method local_similarity"
+            )
+        return self.encoder.local_similarity(data["image"][:], texts)
+
+
+class _VectorTable:
+    # Unit vectors by key: a growing [n, D] float32 array, and the place of each key in it.
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._places: dict[str, int] = {}
+        self._vectors: NDArray[np.float32] | None = None
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def add(self, keys: Sequence[str], vectors: ArrayLike) -> None:
+        added = np.asarray(vectors, dtype=np.float32)
+        if added.ndim != 2 or len(added) != len(keys):
+            raise ValueError(f"the encoder gave an array of shape {added.shape} for {len(keys)} {self._what}s")
+        norms = np.linalg.norm(added, axis=1)
+        for place in np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))[:1]:  # a NaN fails the comparison too
+            raise ValueError(
+                f"the encoder's vector for {self._what} {keys[place]!r} has norm {norms[place]}: L2-normalise it"
+            )
+        self._places.update(zip(keys, range(len(self._places), len(self._places) + len(keys)), strict=True))
+        self._vectors = added if self._vectors is None else np.concatenate([self._vectors, added])
+
+    def take(self, keys: Sequence[str]) -> NDArray[np.float32]:
+        if self._vectors is None:
+            return np.zeros((0, 0), dtype=np.float32)
+        return self._vectors[[self._places[key] for key in keys]]
+
+
+def paired_cosines(
+    images: NDArray[np.float32], texts: NDArray[np.float32], image_of_text: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The cosine of each text with one image, in float64.
+
+    Equal vectors give equal cosines to the last bit, since every pair is summed in the same order, which a matrix
+    product does not promise: a tie stays a tie.
+
+    Args:
+        images: [N, D] float32 unit vectors.
+        texts: [P, D] float32 unit vectors.
+        image_of_text: [P] row of `images` that each text is compared with.
+
+    Returns:
+        [P] float64.
+    """
+    cosines = np.empty(len(texts))
+    for start in range(0, len(texts), _PAIRS_AT_ONCE):
+        pairs = slice(start, start + _PAIRS_AT_ONCE)
+        left = images[image_of_text[pairs]].astype(np.float64)  # [p, D]
+        cosines[pairs] = np.einsum("pd,pd->p", left, texts[pairs].astype(np.float64))
+    return cosines

@@ -1,0 +1,108 @@
+"""Numbers with their interval, chance level and n: what every task of the suite reports.
+
+The resampling itself stands in the structure accuracy metric, whose script must run alone.
+"""
+
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .structure_accuracy.structure_accuracy import bootstrap_ratios, percentile_interval, resampled_group_counts
+
+
+class Measurement(TypedDict):
+    """One number of a report: value, 95 % interval `[low, high]`, value by chance, how many cases it rests on."""
+
+    value: float
+    interval: list[float]
+    chance: float
+    n: int
+
+
+def measure_mean(
+    values: NDArray[np.float64], groups: NDArray[np.int64], chance: float, n_bootstrap: int, seed: int
+) -> Measurement:
+    """The mean of `values` [N], with the interval of a cluster bootstrap.
+
+    Args:
+        values: [N] float64, N at least 1.
+        groups: [N] index of each value's group, 0 to G - 1; the values of a group are resampled together.
+        chance: the mean expected of random scores.
+        n_bootstrap, seed: the bootstrap's number of resamples and seed.
+    """
+    replicates = bootstrap_ratios(values[:, None], np.ones((len(values), 1)), groups, n_bootstrap, seed)
+    return Measurement(
+        value=float(values.mean()), interval=percentile_interval(replicates[:, 0]), chance=chance, n=len(values)
+    )
+
+
+def measure_median(
+    values: NDArray[np.float64], groups: NDArray[np.int64], chance: float, n_bootstrap: int, seed: int
+) -> Measurement:
+    """The median of `values` [N], with the interval of a cluster bootstrap; arguments as for `measure_mean`."""
+    replicates = bootstrap_medians(values, groups, n_bootstrap, seed)
+    return Measurement(
+        value=float(np.median(values)), interval=percentile_interval(replicates), chance=chance, n=len(values)
+    )
+
+
+def bootstrap_medians(
+    values: NDArray[np.float64], groups: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> NDArray[np.float64]:
+    """Cluster bootstrap of a median.
+
+    Args:
+        values: [N] float64, N at least 1.
+        groups: [N] index of each value's group, 0 to G - 1.
+        n_bootstrap: number of resamples B.
+        seed: seed of the resamples.
+
+    Returns:
+        [B] float64, each the median of the values whose groups were drawn, as often as they were drawn.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered, ordered_groups = values[order], groups[order]
+    medians = []
+    for counts in resampled_group_counts(int(groups.max()) + 1, n_bootstrap, seed):
+        drawn = np.cumsum(counts[:, ordered_groups], axis=1)  # [b, N]: how many drawn values stand up to here
+        total = drawn[:, -1:]
+        lower = (drawn <= (total - 1) // 2).sum(axis=1)
+        upper = (drawn <= total // 2).sum(axis=1)
+        medians.append((ordered[lower] + ordered[upper]) / 2)
+    return np.concatenate(medians)
+
+
+def chance_rank_distribution(n_candidates: int, n_right: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How the rank of the first right candidate is distributed when the order is random.
+
+    A query with m right ones among N candidates has its first right one at rank r or better with probability
+    1 - C(N - m, r) / C(N, r).
+
+    Args:
+        n_candidates: number of candidates N.
+        n_right: [Q] number of right ones of each query, 1 to N.
+
+    Returns:
+        [N] float64: the mean over the queries of P(rank <= r), for r = 1 to N.
+    """
+    drawn = np.arange(n_candidates)
+    distribution = np.zeros(n_candidates)
+    for right, n_queries in zip(*np.unique(n_right, return_counts=True), strict=True):
+        missed = np.cumprod(np.maximum(n_candidates - right - drawn, 0) / (n_candidates - drawn))  # P(rank > r)
+        first = np.concatenate([[1.0], missed[:-1]]) * np.minimum(right / (n_candidates - drawn), 1.0)  # P(rank = r)
+        distribution += n_queries / len(n_right) * np.cumsum(first)
+    return distribution
+
+
+def chance_recall(distribution: NDArray[np.float64], k: int) -> float:
+    """Recall at k of a random order, from `chance_rank_distribution`; 1 where there are no more than k candidates."""
+    return float(distribution[min(k, len(distribution)) - 1])
+
+
+def chance_median_rank(distribution: NDArray[np.float64]) -> float:
+    """Median rank of a random order, from `chance_rank_distribution`; (N + 1) / 2 for one right among N."""
+    # Half way between the lower and the upper median; a sum that is 0.5 but for rounding counts as 0.5.
+    lower = np.argmax(distribution >= 0.5 - 1e-9)
+    upper = np.argmax(distribution > 0.5 + 1e-9)
+    return float(lower + upper) / 2 + 1

@@ -1,0 +1,227 @@
+"""Retrieval: an image's report among all distinct reports, and a report's images among all images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from ..embeddings import Embeddings, paired_cosines
+from ..statistics import (
+    Measurement,
+    chance_median_rank,
+    chance_rank_distribution,
+    chance_recall,
+    measure_mean,
+    measure_median,
+)
+from ..structure_accuracy.structure_accuracy import group_indices
+
+RECALL_AT: tuple[int, ...] = (1, 5, 10)
+"""The k of the recalls at k."""
+
+TIE_TOLERANCE = 1e-12
+"""Scores this close are tied: a float64 matrix product may give equal vectors cosines that differ by about 1e-15."""
+
+_SCORES_AT_ONCE = 2**23  # float64 scores in memory: 64 MiB
+
+
+@dataclass(frozen=True)
+class RetrievalPairs:
+    """Which report belongs to which image: N images, T distinct reports.
+
+    Attributes:
+        reports: the T distinct reports, in the order in which they first stand in the data.
+        report_of_image: [N] index of each image's report.
+        studies: [N] index of each image's study.
+    """
+
+    reports: list[str]
+    report_of_image: NDArray[np.int64]
+    studies: NDArray[np.int64]
+
+
+def retrieval_pairs(data: Dataset) -> RetrievalPairs:
+    """Read the pairs of a perturbed-pairs dataset; reports that are equal, whosever, are one.
+
+    Raises:
+        ValueError: an `image_id` stands twice.
+    """
+    image_ids, reports = list(data["image_id"]), list(data["report"])
+    if len(set(image_ids)) < len(image_ids):
+        repeated = next(image_id for row, image_id in enumerate(image_ids) if image_id in image_ids[:row])
+        raise ValueError(f"image_id {repeated!r} stands in two rows: retrieval needs one row an image")
+    places: dict[str, int] = {}
+    report_of_image = [places.setdefault(report, len(places)) for report in reports]
+    return RetrievalPairs(
+        reports=list(places),
+        report_of_image=np.array(report_of_image, dtype=np.int64),
+        studies=group_indices(list(data["study_id"]), len(data)),
+    )
+
+
+def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Retrieval by the cosine of the global embeddings, both ways.
+
+    Args:
+        embeddings: the model's embeddings; a part of a dataset (`data.filter(...)`) reuses those of the whole.
+        data: a perturbed-pairs dataset, one row an image; `image`, `image_id`, `study_id` and `report` are read.
+        n_bootstrap, seed: the bootstrap over studies.
+
+    Returns:
+        `{"image_to_text", "text_to_image"}`, each `{"recall_at_1", "recall_at_5", "recall_at_10", "median_rank"}` of
+        `Measurement`s. The candidates are the distinct reports and the images. An image's one right report is its own,
+        whichever study it first stands in; a report's right images are all that have it, and its rank is that of the
+        first. Ties take the worst rank. The intervals resample the queries by study; the candidates stay as they are.
+
+    Raises:
+        ValueError: `data` is empty, or an `image_id` stands twice.
+    """
+    pairs = retrieval_pairs(data)
+    images, texts = embeddings.images(data), embeddings.texts(pairs.reports)
+    return from_embeddings(images, texts, pairs.report_of_image, pairs.studies, n_bootstrap=n_bootstrap, seed=seed)
+
+
+def evaluate_local(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Retrieval by the local score S; arguments and result as for `evaluate`.
+
+    Raises:
+        TypeError: the model has no local features.
+        ValueError: as `evaluate`.
+    """
+    pairs = retrieval_pairs(data)
+    similarity = embeddings.local_similarity(data, pairs.reports)
+    return from_similarity(similarity, pairs.report_of_image, pairs.studies, n_bootstrap=n_bootstrap, seed=seed)
+
+
+def from_embeddings(
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    report_of_image: NDArray[np.int64],
+    studies: Sequence[Any] | NDArray[Any],
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Retrieval from unit vectors; the N x T cosines are never held at once.
+
+    Args:
+        images: [N, D] float32 unit vectors.
+        texts: [T, D] float32 unit vectors of distinct texts; one that no image has is a candidate and no query.
+        report_of_image: [N] index of each image's text.
+        studies: [N] study of each image.
+        n_bootstrap, seed: the bootstrap over studies.
+
+    Returns:
+        As `evaluate`.
+    """
+    right = paired_cosines(texts, images, report_of_image)  # [N]
+    wide_texts = texts.astype(np.float64).T  # [D, T]
+    blocks = (images[rows].astype(np.float64) @ wide_texts for rows in _row_blocks(len(images), len(texts)))
+    ranks = _first_right_ranks(blocks, right, report_of_image, len(texts))
+    return _measure(ranks, report_of_image, studies, len(texts), n_bootstrap, seed)
+
+
+def from_similarity(
+    similarity: NDArray[np.floating],
+    report_of_image: NDArray[np.int64],
+    studies: Sequence[Any] | NDArray[Any],
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Retrieval from any scores.
+
+    Args:
+        similarity: [N, T] score of each image with each distinct text, higher = better match; scores within
+            `TIE_TOLERANCE` are tied.
+        report_of_image, studies, n_bootstrap, seed: as `from_embeddings`.
+
+    Returns:
+        As `evaluate`.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
+    for row, column in np.argwhere(np.isnan(similarity))[:1]:
+        raise ValueError(f"the score of image {row} with text {column} is NaN")
+    n_images, n_texts = similarity.shape
+    right = similarity[np.arange(n_images), report_of_image].astype(np.float64)
+    blocks = (similarity[rows].astype(np.float64) for rows in _row_blocks(n_images, n_texts))
+    ranks = _first_right_ranks(blocks, right, report_of_image, n_texts)
+    return _measure(ranks, report_of_image, studies, n_texts, n_bootstrap, seed)
+
+
+def _row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    size = max(1, _SCORES_AT_ONCE // max(1, n_columns))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def _first_right_ranks(
+    blocks: Iterator[NDArray[np.float64]],
+    right: NDArray[np.float64],
+    report_of_image: NDArray[np.int64],
+    n_texts: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    # blocks: [n, T] scores of the next n images; right: [N] score of each image with its report.
+    # Returns the rank of each image's report [N] and of each text's first right image [T]: 1 + the number of wrong
+    # candidates that score as high.
+    best = np.full(n_texts, -np.inf)  # [T], a text's right image that scores highest
+    np.maximum.at(best, report_of_image, right)
+    image_ranks, text_ranks = np.ones(len(right), dtype=np.int64), np.ones(n_texts, dtype=np.int64)
+    start = 0
+    for scores in blocks:
+        rows = np.arange(start, start + len(scores))
+        scores[np.arange(len(scores)), report_of_image[rows]] = np.nan  # no longer counted: all others are wrong
+        image_ranks[rows] += np.count_nonzero(scores >= right[rows, None] - TIE_TOLERANCE, axis=1)
+        text_ranks += np.count_nonzero(scores >= best - TIE_TOLERANCE, axis=0)
+        start += len(scores)
+    return image_ranks, text_ranks
+
+
+def _measure(
+    ranks: tuple[NDArray[np.int64], NDArray[np.int64]],
+    report_of_image: NDArray[np.int64],
+    studies: Sequence[Any] | NDArray[Any],
+    n_texts: int,
+    n_bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
+    image_ranks, text_ranks = ranks
+    n_images = len(report_of_image)
+    if not n_images:
+        raise ValueError("there is no image to retrieve with: the data is empty")
+    groups = group_indices(studies, n_images)
+    # A text that no image has is a candidate and no query. A report goes with the study in which it first stands: the
+    # studies that share it are drawn together.
+    queries, first_images, n_right = np.unique(report_of_image, return_index=True, return_counts=True)
+    text_groups = np.unique(groups[first_images], return_inverse=True)[1]
+    one_right = np.ones(n_images, dtype=np.int64)
+    return {
+        "image_to_text": _measure_ranks(
+            image_ranks, groups, chance_rank_distribution(n_texts, one_right), n_bootstrap, seed
+        ),
+        "text_to_image": _measure_ranks(
+            text_ranks[queries], text_groups, chance_rank_distribution(n_images, n_right), n_bootstrap, seed
+        ),
+    }
+
+
+def _measure_ranks(
+    ranks: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    chance: NDArray[np.float64],
+    n_bootstrap: int,
+    seed: int,
+) -> dict[str, Measurement]:
+    recalls = {
+        f"recall_at_{k}": measure_mean(
+            (ranks <= k).astype(np.float64), groups, chance_recall(chance, k), n_bootstrap, seed
+        )
+        for k in RECALL_AT
+    }
+    median = measure_median(ranks.astype(np.float64), groups, chance_median_rank(chance), n_bootstrap, seed)
+    return {**recalls, "median_rank": median}
