@@ -24,6 +24,9 @@ _VALIDATION_PAIRS, _CORPUS_PAIRS = 469, 6473
 _IMAGE_SIZE = 256
 _PHANTOM_SIZE = 128
 
+ImageSource = Callable[[OpenIReport, str], Callable[[], Image.Image] | None]
+"""From a report and the id of one of its images to what reads or draws that image; None if there is no such image."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `build openi`."""
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     if image_size < MIN_IMAGE_SIZE:
         raise ValueError(f"--image_size must be at least {MIN_IMAGE_SIZE} pixels, not {image_size}")
     corpus = read_reports(args.reports)
-    images = partial(_drawn_image, args.seed, image_size) if drawn else _image_files(Path(args.images), image_size)
+    images = _drawn_images(args.seed, image_size) if drawn else _image_files(Path(args.images), corpus, image_size)
     splits = {
         name: [record for report in reports for record in to_records(report, images, synthetic=drawn)]
         for name, reports in split_reports(corpus, args.seed).items()
@@ -76,10 +79,6 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         on_unreadable="skip",
     )
-
-
-ImageSource = Callable[[OpenIReport, str], Callable[[], Image.Image] | None]
-"""From a report and the id of one of its images to what reads or draws that image; None if there is no such image."""
 
 
 def to_records(report: OpenIReport, images: ImageSource, synthetic: bool) -> list[Record]:
@@ -120,8 +119,9 @@ def image_id_of_file(name: str) -> str:
     return stem if stem.startswith("CXR") else f"CXR{stem}"
 
 
-def _image_files(folder: Path, image_size: int) -> ImageSource:
-    paths = index_images(folder, image_id_of_file)
+def _image_files(folder: Path, corpus: Sequence[OpenIReport], image_size: int) -> ImageSource:
+    image_ids = {image_id for report in corpus for image_id in report.image_ids}
+    paths = index_images(folder, image_ids, image_id_of_file)
 
     def read(report: OpenIReport, image_id: str) -> Callable[[], Image.Image] | None:
         return partial(load_radiograph, paths[image_id], image_size) if image_id in paths else None
@@ -129,13 +129,13 @@ def _image_files(folder: Path, image_size: int) -> ImageSource:
     return read
 
 
-def _drawn_image(seed: int, image_size: int, report: OpenIReport, image_id: str) -> Callable[[], Image.Image]:
-    return partial(draw_stand_in, report.mesh, report.study_id, image_id, seed, image_size)
+def _drawn_images(seed: int, image_size: int) -> ImageSource:
+    return lambda report, image_id: partial(draw_stand_in, report, image_id, seed, image_size)
 
 
-def draw_stand_in(mesh: tuple[str, ...], study_id: str, image_id: str, seed: int, image_size: int) -> Image.Image:
-    """Draw a stand-in for an image: what the codes say is the same in all images of a study, the pose is not."""
-    state = state_from_mesh(mesh, np.random.default_rng(_digest(seed, study_id)))
+def draw_stand_in(report: OpenIReport, image_id: str, seed: int, image_size: int) -> Image.Image:
+    """Draw a stand-in for an image: what it shows is the same in all images of a study, the pose is not."""
+    state = state_from_mesh(report.mesh, np.random.default_rng(_digest(seed, report.study_id)))
     pixels, _ = draw(state, image_size, np.random.default_rng(_digest(seed, image_id)))
     return Image.fromarray(pixels)
 

@@ -1,32 +1,34 @@
 """Radiographs from image files: found by their ids, read as 8-bit grey at the stored size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 
-def index_images(folder: Path, image_id: Callable[[str], str]) -> dict[str, Path]:
-    """Find the PNG files of a folder and its subfolders.
+def index_images(folder: Path, image_ids: Container[str], id_of_file: Callable[[str], str]) -> dict[str, Path]:
+    """Find images among the PNG files of a folder and its subfolders.
 
     Args:
-        folder: where to look; hidden files do not count.
-        image_id: from a file name to the image's id.
+        folder: where to look.
+        image_ids: the images to find; other files do not matter.
+        id_of_file: from a file name to the image's id.
+
+    Returns:
+        The files of those images that are there, by id.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: two files give one id.
+        ValueError: two files are one image.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder; give the folder that holds the images")
     paths: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.[pP][nN][gG]")):
-        if path.name.startswith("."):
-            continue
-        known = paths.setdefault(image_id(path.name), path)
-        if known != path:
-            raise ValueError(f"{known} and {path} are the same image, {image_id(path.name)}; keep one of the two")
+        image_id = id_of_file(path.name)
+        if image_id in image_ids and paths.setdefault(image_id, path) != path:
+            raise ValueError(f"{paths[image_id]} and {path} are both image {image_id}; keep one of the two")
     return paths
 
 

@@ -3,12 +3,12 @@
 import io
 import logging
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
 
 from datasets import Features
@@ -65,22 +65,21 @@ def write_dataset(
     """
     if rows_per_shard < 1 or num_proc < 1:
         raise ValueError(f"rows_per_shard and num_proc must be at least 1, not {rows_per_shard} and {num_proc}")
+    out = out.resolve()
     _check_replaceable(out, overwrite)
     _check_studies(splits)
-    partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    partial.mkdir(parents=True)
-    try:
-        shards = _ShardWriter(partial / "data", num_proc, rows_per_shard, on_unreadable, progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".partial") as scratch:
+        whole = Path(scratch) / "whole"
+        shards = _ShardWriter(whole / "data", num_proc, rows_per_shard, on_unreadable, progress)
         shards.perturb(splits, perturber)
         contents = shards.write(splits)
         info = _with_outcome(info, splits, contents, shards.unreadable)
         if not contents["default"]:
             raise ValueError(f"no pair to write to {out}: {_reasons(info.left_out)}")
         card = render_card(info, contents, perturber.tagger, perturber.seed)
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        _move_into_place(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (whole / "README.md").write_text(card, encoding="utf-8")
+        _move_into_place(whole, out)
     if progress:
         print(render_summary(info, contents))
 
@@ -91,7 +90,7 @@ class _ShardWriter:
     def __init__(
         self, folder: Path, num_proc: int, rows_per_shard: int, on_unreadable: Literal["raise", "skip"], progress: bool
     ) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.folder = folder
         self.num_proc = num_proc
         self.rows_per_shard = rows_per_shard
@@ -220,10 +219,12 @@ def _with_outcome(
     """Add what only writing tells: images that could not be read, and splits that ended without rows."""
     left_out = {**info.left_out, UNREADABLE: unreadable} if unreadable else info.left_out
     missing = [
-        f"Split `{name}` of config `{config}` has no pair and is not listed."
-        for config in contents
+        f"Split `{name}` has no pair"
+        + (f" in `{config}`" if name in contents["default"] else "")
+        + ": it is not listed."
         for name in splits
-        if name not in contents[config]
+        for config in contents
+        if name not in contents[config] and (config == "default" or name in contents["default"])
     ]
     return replace(info, left_out=left_out, notes=(*info.notes, *missing))
 
@@ -258,15 +259,14 @@ def _check_replaceable(out: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{out} already holds a dataset; pass --overwrite to replace it, or name another folder")
 
 
-def _move_into_place(partial: Path, out: Path) -> None:
-    """Put the whole folder at `out`; a dataset that stood there is removed once the new one stands."""
-    replaced = out.parent / f".{out.name}.{os.getpid()}.replaced"
+def _move_into_place(whole: Path, out: Path) -> None:
+    """Put the whole folder at `out`; what stood there goes into the scratch folder, to be removed with it."""
+    replaced = whole.with_name("replaced")
     if out.exists():
         os.replace(out, replaced)
     try:
-        os.replace(partial, out)
+        os.replace(whole, out)
     except OSError:
         if replaced.exists():
             os.replace(replaced, out)
         raise
-    shutil.rmtree(replaced, ignore_errors=True)
