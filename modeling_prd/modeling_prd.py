@@ -1,0 +1,326 @@
+"""The PRD dual encoder: an image and a text encoder, trained by a global, a local and a perturbation loss."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_prd import PRDConfig
+from .distributed_prd import world_size
+from .encoders_prd import build_encoder, patch_count, stage_state
+from .heads_prd import ImageHead, RegionFlattening, TextHead
+from .losses_prd import upcast
+from .objective_prd import ImageVectors, ReportVectors, compare, similarity_of_words
+from .text_batching_prd import encode_in_micro_batches, join_texts
+
+_LEAST_TEMPERATURE = 0.01  # CLIP's bound
+
+
+@dataclass
+class PRDOutput(ModelOutput):
+    """What [`PRDModel`] gives; what its inputs did not allow is None.
+
+    In distributed training with `gather_negatives`, the losses and the logits are those of the joined batch of all
+    processes, the embeddings those of this process.
+
+    Attributes:
+        loss: the weighted sum of the losses that were computed.
+        loss_global, loss_local, loss_perturbation: the three losses, unweighted.
+        logits_per_image: cosine / temperature, [B, T].
+        logits_per_text: its transpose, [T, B].
+        local_logits_per_image: S of every image and report times the local loss's logit scale (1 / temperature for
+            the `paper` variant, `local_logit_scale` for `gloria`), [B, T].
+        perturbation_logits: cosine / temperature with the own report (first) and its perturbations, [B, 1 + P];
+            minus infinity where a perturbation is left out.
+        image_embeds, text_embeds: L2-normalised, [B, D] and [T, D].
+        perturbed_embeds: L2-normalised, [B, P, D].
+        image_regions: not normalised, [B, M, D].
+        word_embeds: not normalised, [T, W, D].
+        word_mask: [T, W] bool, False where there is no word.
+    """
+
+    loss: Tensor | None = None
+    loss_global: Tensor | None = None
+    loss_local: Tensor | None = None
+    loss_perturbation: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    local_logits_per_image: Tensor | None = None
+    perturbation_logits: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_embeds: Tensor | None = None
+    perturbed_embeds: Tensor | None = None
+    image_regions: Tensor | None = None
+    word_embeds: Tensor | None = None
+    word_mask: Tensor | None = None
+
+
+class PRDPreTrainedModel(PreTrainedModel):
+    """Weight initialisation and what the encoders' common features are."""
+
+    config: PRDConfig
+    config_class = PRDConfig
+    base_model_prefix = "prd"
+    input_modalities = ["image", "text"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, RegionFlattening):
+            init.normal_(module.positions, std=0.02)
+        if isinstance(module, PRDModel) and module.log_temperature is not None:
+            init.constant_(module.log_temperature, math.log(self.config.temperature))
+
+
+class PRDModel(PRDPreTrainedModel):
+    """Dual encoder of radiographs and reports, trained by Perturbed Report Discrimination.
+
+    Args:
+        config: the encoders, the heads and the losses.
+        vision_model, text_model: encoders with weights; None makes them from `config` with random ones.
+    """
+
+    def __init__(
+        self,
+        config: PRDConfig,
+        vision_model: PreTrainedModel | None = None,
+        text_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config)
+        self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
+        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
+        # Each encoder chose its attention; let both sides share one configuration from here on.
+        config.vision_config._attn_implementation = self.vision_model.config._attn_implementation
+        config.text_config._attn_implementation = self.text_model.config._attn_implementation
+        self.vision_model.config = config.vision_config
+        self.text_model.config = config.text_config
+
+        self.image_head = ImageHead(config)
+        self.text_head = TextHead(config)
+        self.log_temperature = (
+            nn.Parameter(torch.tensor(math.log(config.temperature))) if config.learn_temperature else None
+        )
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the text encoder's token embeddings."""
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text encoder's token embeddings."""
+        self.text_model.set_input_embeddings(value)
+
+    @property
+    def temperature(self) -> float | Tensor:
+        """Tau, by which cosine similarities are divided: the configuration's, or the learned one in float32."""
+        if self.log_temperature is None:
+            return self.config.temperature
+        return upcast(self.log_temperature).exp().clamp(min=_LEAST_TEMPERATURE)
+
+    @can_return_tuple
+    def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:
+        """Encode images.
+
+        Args:
+            pixel_values: [B, channels, rows, columns].
+
+        Returns:
+            The encoder's `last_hidden_state`, and as `pooler_output` the projected vector [B, D], not normalised.
+        """
+        outputs, features, _ = self._encode_images(pixel_values)
+        return BaseModelOutputWithPooling(last_hidden_state=outputs.last_hidden_state, pooler_output=features)
+
+    @can_return_tuple
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> BaseModelOutputWithPooling:
+        """Encode texts.
+
+        Args:
+            input_ids: [B, L].
+            attention_mask: [B, L], 0 on padding; None is all ones.
+            token_type_ids: accepted as tokenizers give it, and not used: a report is one segment.
+
+        Returns:
+            The encoder's `last_hidden_state`, and as `pooler_output` the projected vector [B, D], not normalised.
+        """
+        hidden_state, features = self._encode_texts(input_ids, attention_mask)
+        return BaseModelOutputWithPooling(last_hidden_state=hidden_state, pooler_output=features)
+
+    def get_image_regions(self, pixel_values: Tensor) -> Tensor:
+        """Encode images [B, channels, rows, columns] to region vectors [B, M, D], row by row, not normalised."""
+        return self._encode_images(pixel_values)[2]
+
+    def get_word_embeddings(
+        self, input_ids: Tensor, attention_mask: Tensor | None, word_ids: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Encode texts [B, L] to word vectors [B, W, D], not normalised, and their mask [B, W].
+
+        Args:
+            input_ids, attention_mask: [B, L], as in `get_text_features`.
+            word_ids: [B, L], the word that a token belongs to; -1 where to none.
+        """
+        hidden_state, _ = self._encode_texts(input_ids, attention_mask)
+        return self.text_head.words(hidden_state, word_ids)
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        word_ids: Tensor | None = None,
+        perturbed_input_ids: Tensor | None = None,
+        perturbed_attention_mask: Tensor | None = None,
+        perturbation_mask: Tensor | None = None,
+        report_ids: Tensor | None = None,
+        return_loss: bool | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> PRDOutput:
+        """Encode images, reports or both, compare them and compute the losses.
+
+        A loss whose weight is 0 is computed too when its inputs are there, so that every parameter has a gradient.
+
+        Args:
+            pixel_values: [B, channels, rows, columns].
+            input_ids, attention_mask: reports, [T, L].
+            word_ids: [T, L], the word of its report that a token belongs to; -1 where to none.
+            perturbed_input_ids, perturbed_attention_mask: [B, P, L'].
+            perturbation_mask: [B, P] bool, False where a perturbation is left out.
+            report_ids: [B] int64, equal where reports are the same.
+            return_loss: None computes the losses whose inputs are there, for as many images as reports; True also
+                raises if the input of a loss with a weight is missing; False computes none.
+            token_type_ids: accepted as tokenizers give it, and not used: a report is one segment.
+
+        Raises:
+            ValueError: no input at all, an input of a wanted loss is missing, numbers of images and reports differ
+                with `return_loss=True`, or a report has no word.
+        """
+        self._check_inputs(pixel_values, input_ids, word_ids, perturbed_input_ids, return_loss)
+        images = reports = None
+        output = PRDOutput()
+        if pixel_values is not None:
+            images = self._embed_images(pixel_values)
+            output.image_embeds, output.image_regions = images
+        if input_ids is not None:
+            reports = self._embed_reports(
+                input_ids, attention_mask, word_ids, perturbed_input_ids, perturbed_attention_mask
+            )
+            output.text_embeds, output.perturbed_embeds = reports.embeds, reports.perturbed
+            output.word_embeds, output.word_mask = reports.words or (None, None)
+        if images is None or reports is None:
+            return output
+        paired = len(images.embeds) == len(reports.embeds)
+        if return_loss and not paired:
+            raise ValueError(
+                f"a loss needs one report an image: got {len(images.embeds)} images and {len(reports.embeds)} reports"
+            )
+        with_losses = paired and return_loss is not False
+        gather = with_losses and self.training and self.config.gather_negatives and world_size() > 1
+        results = compare(
+            self.config, images, reports, self.temperature, perturbation_mask, report_ids, with_losses, gather
+        )
+        for name, value in results.items():
+            output[name] = value
+        return output
+
+    def local_similarity(self, image_regions: Tensor, word_embeds: Tensor, word_mask: Tensor) -> Tensor:
+        """Score every image with every report by the configuration's local variant.
+
+        Args:
+            image_regions: [B, M, D], of `get_image_regions`.
+            word_embeds, word_mask: [T, W, D] and [T, W], of `get_word_embeddings`.
+
+        Returns:
+            S [B, T], before any temperature or logit scale.
+        """
+        return similarity_of_words(self.config, image_regions, word_embeds, word_mask)
+
+    def _encode_images(self, pixel_values: Tensor) -> tuple[Any, Tensor, Tensor]:
+        """Return the encoder's outputs, the image features [B, D] and the region vectors [B, M, D]."""
+        stage = self.config.region_stage
+        outputs = self.vision_model(
+            pixel_values=pixel_values.to(self.vision_model.dtype), output_hidden_states=stage is not None
+        )
+        features, regions = self.image_head(
+            outputs.last_hidden_state,
+            outputs.get("pooler_output"),
+            stage_state(outputs, stage),
+            patch_count(self.config.vision_config, pixel_values),
+        )
+        return outputs, features, regions
+
+    def _encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the token states [N, L, C] and the text features [N, D]."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        chunk = self.config.text_micro_batch_size
+        if chunk is None or chunk >= len(input_ids) or torch.compiler.is_compiling():
+            hidden_state = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        else:
+            hidden_state = encode_in_micro_batches(self.text_model, input_ids, attention_mask, chunk)
+        return hidden_state, self.text_head(hidden_state, attention_mask)
+
+    def _embed_images(self, pixel_values: Tensor) -> ImageVectors:
+        _, features, regions = self._encode_images(pixel_values)
+        return ImageVectors(nn.functional.normalize(upcast(features), dim=-1), regions)
+
+    def _embed_reports(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        word_ids: Tensor | None,
+        perturbed_input_ids: Tensor | None,
+        perturbed_attention_mask: Tensor | None,
+    ) -> ReportVectors:
+        """Encode reports and perturbed reports in one call of the encoder."""
+        reports, length = input_ids.shape
+        if perturbed_input_ids is not None:
+            input_ids, attention_mask = join_texts(
+                input_ids, attention_mask, perturbed_input_ids, perturbed_attention_mask
+            )
+        hidden_state, features = self._encode_texts(input_ids, attention_mask)
+        embeds = nn.functional.normalize(upcast(features), dim=-1)
+        perturbed = words = None
+        if perturbed_input_ids is not None:
+            perturbed = embeds[reports:].unflatten(0, perturbed_input_ids.shape[:2])  # [T, P, D]
+        if word_ids is not None:
+            words = self.text_head.words(hidden_state[:reports, :length], word_ids)
+        return ReportVectors(embeds[:reports], perturbed, words)
+
+    def _check_inputs(
+        self,
+        pixel_values: Tensor | None,
+        input_ids: Tensor | None,
+        word_ids: Tensor | None,
+        perturbed_input_ids: Tensor | None,
+        return_loss: bool | None,
+    ) -> None:
+        if pixel_values is None and input_ids is None:
+            raise ValueError("give pixel_values, input_ids or both")
+        if input_ids is None and (word_ids is not None or perturbed_input_ids is not None):
+            raise ValueError("word_ids and perturbed_input_ids belong to input_ids, which is missing")
+        if not return_loss:
+            return
+        absent = {
+            "pixel_values": pixel_values is None,
+            "input_ids": input_ids is None,
+            "word_ids": word_ids is None and self.config.alpha > 0,
+            "perturbed_input_ids": perturbed_input_ids is None and self.config.beta > 0,
+        }
+        if any(absent.values()):
+            missing = ", ".join(name for name, is_absent in absent.items() if is_absent)
+            raise ValueError(f"return_loss=True needs {missing} (alpha={self.config.alpha}, beta={self.config.beta})")
+
+
+__all__ = ["PRDModel", "PRDOutput", "PRDPreTrainedModel"]

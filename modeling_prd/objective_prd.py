@@ -1,0 +1,108 @@
+"""From the vectors of images and reports to logits and losses, over the pairs of this process or of all."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .configuration_prd import PRDConfig
+from .distributed_prd import gather_batch
+from .losses_prd import (
+    full_precision,
+    local_similarity,
+    perturbation_cross_entropy,
+    perturbation_logits,
+    symmetric_cross_entropy,
+)
+
+
+class ImageVectors(NamedTuple):
+    """Images: `embeds` [B, D] L2-normalised, `regions` [B, M, D] not normalised."""
+
+    embeds: Tensor
+    regions: Tensor
+
+    def gathered(self) -> "ImageVectors":
+        """Return the images of all processes."""
+        return ImageVectors(gather_batch(self.embeds), gather_batch(self.regions))
+
+
+class ReportVectors(NamedTuple):
+    """Reports: `embeds` [T, D] and `perturbed` [T, P, D] L2-normalised; `words` [T, W, D] with their mask [T, W]."""
+
+    embeds: Tensor
+    perturbed: Tensor | None
+    words: tuple[Tensor, Tensor] | None
+
+    def gathered(self) -> "ReportVectors":
+        """Return the reports of all processes, without their perturbations."""
+        words = None if self.words is None else (gather_batch(self.words[0]), gather_batch(self.words[1]))
+        return ReportVectors(gather_batch(self.embeds), None, words)
+
+
+def similarity_of_words(config: PRDConfig, image_regions: Tensor, word_embeds: Tensor, word_mask: Tensor) -> Tensor:
+    """Return S [B, T] of images [B, M, D] and reports [T, W, D] by the configuration's local variant, unscaled."""
+    return local_similarity(
+        image_regions,
+        word_embeds,
+        word_mask,
+        variant=config.local_variant,
+        length_normalized=config.local_length_normalized,
+        attention_temperature=config.attention_temperature,
+        similarity_temperature=config.similarity_temperature,
+    )
+
+
+def compare(
+    config: PRDConfig,
+    images: ImageVectors,
+    reports: ReportVectors,
+    temperature: float | Tensor,
+    perturbation_mask: Tensor | None,
+    report_ids: Tensor | None,
+    with_losses: bool,
+    gather: bool,
+) -> dict[str, Tensor]:
+    """Compute the logits that the vectors allow and, for pairs, the losses.
+
+    Args:
+        config: the losses' settings and weights.
+        images, reports: the vectors of this process.
+        temperature: tau.
+        perturbation_mask: [B, P] bool, False where a perturbation is left out.
+        report_ids: [B], equal where reports are the same.
+        with_losses: whether image i and report i are a pair.
+        gather: whether to join the pairs of all processes first; all must give the same kinds of inputs.
+
+    Returns:
+        Fields of [`PRDOutput`] by name.
+    """
+    results: dict[str, Tensor] = {}
+    if reports.perturbed is not None:
+        logits = perturbation_logits(images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature)
+        results["perturbation_logits"] = gather_batch(logits, padding=-torch.inf) if gather else logits
+    if gather:
+        images, reports = images.gathered(), reports.gathered()
+        report_ids = None if report_ids is None else gather_batch(report_ids)
+    with full_precision(images.embeds):
+        results["logits_per_image"] = images.embeds @ reports.embeds.T / temperature
+        results["logits_per_text"] = results["logits_per_image"].T
+        if reports.words is not None:
+            scale = 1 / temperature if config.local_variant == "paper" else config.local_logit_scale
+            results["local_logits_per_image"] = scale * similarity_of_words(config, images.regions, *reports.words)
+        return results | _losses(config, results, report_ids) if with_losses else results
+
+
+def _losses(config: PRDConfig, logits: dict[str, Tensor], report_ids: Tensor | None) -> dict[str, Tensor]:
+    negative_mask = None
+    if report_ids is not None and config.duplicate_reports == "mask":
+        negative_mask = report_ids[:, None] != report_ids[None, :]  # [B, B]
+    losses = {"loss_global": symmetric_cross_entropy(logits["logits_per_image"], negative_mask)}
+    loss = config.global_weight * losses["loss_global"]
+    if "local_logits_per_image" in logits:
+        losses["loss_local"] = symmetric_cross_entropy(logits["local_logits_per_image"], negative_mask)
+        loss = loss + config.alpha * losses["loss_local"]
+    if "perturbation_logits" in logits:
+        losses["loss_perturbation"] = perturbation_cross_entropy(logits["perturbation_logits"])
+        loss = loss + config.beta * losses["loss_perturbation"]
+    return losses | {"loss": loss}
