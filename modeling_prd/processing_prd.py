@@ -3,7 +3,7 @@
 import copy
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import transformers
@@ -191,17 +191,15 @@ def _word_ids(encoding: BatchEncoding, count: int) -> list[list[int]]:
     return rows
 
 
-def _by_name(perturbed_reports: Sequence[PerturbedReport], count: int) -> list[dict[str | int, str | None]]:
+def _by_name(perturbed_reports: Sequence[PerturbedReport], count: int) -> list[dict[Any, str | None]]:
     """Each report's perturbed reports by name (in a sequence, by position), all in the first one's order."""
     if len(perturbed_reports) != count:
         raise ValueError(f"perturbed_text is for {len(perturbed_reports)} reports, text holds {count}")
-    rows: list[dict[str | int, str | None]] = []
+    rows: list[dict[Any, str | None]] = []
     for index, entry in enumerate(perturbed_reports):
         if entry is None or isinstance(entry, str):
             raise ValueError(f"perturbed_text of report {index} must be a sequence or a mapping, got {entry!r}")
-        items: Iterable[tuple[str | int, str | None]]
-        items = entry.items() if isinstance(entry, Mapping) else enumerate(entry)
-        row = dict(items)
+        row: Mapping[Any, str | None] = entry if isinstance(entry, Mapping) else dict(enumerate(entry))
         names = list(rows[0] if rows else row)
         if not names or set(row) != set(names):
             raise ValueError(f"perturbed_text of report {index} has {list(row)}, that of report 0 {names}")
