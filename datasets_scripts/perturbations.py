@@ -195,7 +195,7 @@ class ReportPerturber:
     def _perturb_normalized(self, reports: Iterable[str]) -> Iterator[dict[str, str]]:
         to_tag, to_perturb = tee(reports)
         tagged = self._tagger.tag(report.split() for report in to_tag)
-        for tags, report in zip(tagged, to_perturb, strict=False):
+        for tags, report in zip(tagged, to_perturb, strict=True):
             words = report.split()
             yield {name: " ".join(rule(words, tags, self._random(name, report))) for name, rule in _RULES.items()}
 

@@ -1,0 +1,58 @@
+"""Command line: `python -m datasets_scripts perturb TEXT`, `python -m datasets_scripts build NAME --out DIR`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+# Each module offers `add_arguments(parser)` and `run(args) -> int | None`, and is imported only when it is asked for.
+PERTURB = "datasets_scripts.perturb_command"
+BUILDERS = {
+    "phantom": "datasets_scripts.phantom",
+    "openi": "datasets_scripts.openi",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; those of the process by default.
+
+    Returns:
+        The exit status: 0 when all went well, 2 for bad input (which is named in one line on standard error).
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m datasets_scripts", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_command(commands, "perturb", PERTURB, "show the nine perturbations of a report", argv)
+    build = commands.add_parser("build", help="make a perturbed-pairs dataset of a corpus")
+    builders = build.add_subparsers(metavar="NAME", required=True)
+    for name, module in BUILDERS.items():
+        _add_command(builders, name, module, f"arguments: build {name} --help", argv)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except (ValueError, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+
+
+def _add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    module_name: str,
+    summary: str,
+    argv: Sequence[str],
+) -> None:
+    if name not in argv:
+        commands.add_parser(name, help=summary)
+        return
+    module = import_module(module_name)
+    command = commands.add_parser(name, help=summary, description=module.__doc__)
+    module.add_arguments(command)
+    command.set_defaults(run=module.run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
