@@ -278,7 +278,12 @@ def _parser() -> _RecipeParser:
     for section in _SECTIONS.values():
         parser.add_class_arguments(section, None)
     parser.known = tuple(
-        key.name for section in (*_SECTIONS.values(), AugmentationArguments) for key in fields(section)
+        prefix + key.name
+        for prefix, section in [
+            *(("", section) for section in _SECTIONS.values()),
+            ("augmentation.", AugmentationArguments),
+        ]
+        for key in fields(section)
     )
     return parser
 

@@ -1,0 +1,108 @@
+"""Pre-train PRD: `accelerate launch train.py [--config recipes/NAME.yaml] [--flag value ...]`."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from datasets import DatasetDict
+
+from modeling_prd import PRDModel, PRDProcessor
+from training.arguments import Recipe, parse_recipe
+from training.card import ModelCardContents
+from training.checkpoint import check_output_dir, claim_output_dir
+from training.data import load_pairs, training_texts
+from training.errors import InputError, one_line_errors
+from training.loop import PreTrainer
+from training.models import build_model, build_processor, load_tokenizer, train_tokenizer
+from training.publish import push_model_folder, write_model_folder
+from training.report import results_table
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the recipe and runs it; a bad input ends it with status 2 and one line."""
+    with one_line_errors(InputError):
+        with one_line_errors(ValueError, OSError):
+            trainer, model, processor, pairs = prepare(parse_recipe(arguments))
+        pretrain(trainer, model, processor, pairs)
+
+
+def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, DatasetDict]:
+    """Everything that can fail on a bad input: folders, devices, data, encoders."""
+    check_output_dir(recipe)
+    accelerator = build_accelerator(recipe)
+    with accelerator.main_process_first():
+        pairs = load_pairs(recipe.data)
+    set_seed(recipe.run.seed)
+    if recipe.model.text_model is not None:
+        tokenizer = load_tokenizer(recipe.model.text_model)
+    else:
+        tokenizer = train_tokenizer(training_texts(pairs["train"]), recipe.data.vocab_size, recipe.data.max_length)
+    model = build_model(recipe.model, recipe.data.image_size, tokenizer)
+    processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
+    return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs
+
+
+def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pairs: DatasetDict) -> None:
+    """Trains, evaluates, writes the model folder and prints its numbers."""
+    recipe, accelerator = trainer.recipe, trainer.accelerator
+    if accelerator.is_main_process:
+        claim_output_dir(recipe)
+    accelerator.wait_for_everyone()
+    accelerator.init_trackers("prd", config={key: str(value) for key, value in recipe.to_flat_dict().items()})
+    started = time.perf_counter()
+    metrics = trainer.train()
+    seconds = time.perf_counter() - started
+    accelerator.end_training()
+    if accelerator.is_main_process:
+        contents = describe(trainer, model, pairs, seconds)
+        folder = write_model_folder(model, processor, recipe, metrics, trainer.progress.history, contents)
+        print(f"\n{results_table(metrics)}\n\nmodel, numbers, curves and card: {folder}")
+        if recipe.run.push_to_hub:
+            print(push_model_folder(folder, recipe.run.push_to_hub, public=recipe.run.hub_public))
+    accelerator.wait_for_everyone()
+
+
+def build_accelerator(recipe: Recipe) -> Accelerator:
+    """The devices and processes of a run.
+
+    Raises:
+        ValueError: the device asked for is not there.
+    """
+    device = recipe.run.device
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[device]:
+        raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision=recipe.optimization.mixed_precision,
+        gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.run.seed),
+        log_with=recipe.run.report_to or None,
+        project_dir=str(Path(recipe.run.output_dir) / "logs"),
+    )
+
+
+def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict, seconds: float) -> ModelCardContents:
+    """What the model card says of the run."""
+    train, data = pairs["train"], trainer.recipe.data.data
+    device = trainer.accelerator.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    return ModelCardContents(
+        data_name="PhantomCXR" if data is None else Path(data).name if Path(data).exists() else data,
+        synthetic_images=sum(train["synthetic"]) if "synthetic" in train.column_names else 0,
+        train_images=len(train),
+        train_reports=len(trainer.known_reports),
+        validation_images=len(pairs["validation"]),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=trainer.progress.step,
+        seconds=seconds,
+        device=f"{trainer.accelerator.num_processes} x {name}",
+        versions={library: version(library) for library in ("torch", "transformers", "datasets", "accelerate")},
+    )
+
+
+if __name__ == "__main__":
+    main()

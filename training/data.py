@@ -1,0 +1,159 @@
+"""From a recipe to batches: the dataset (PhantomCXR when none is named), its checks, and the collator."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, DatasetDict, Image, config, get_dataset_split_names, load_dataset
+from datasets.exceptions import DatasetNotFoundError
+from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
+
+from datasets_scripts import phantom
+from datasets_scripts.perturbations import PERTURBATIONS
+from datasets_scripts.schema import features
+from modeling_prd import PRDProcessor
+
+from .arguments import DataArguments
+from .errors import InputError
+
+
+def phantom_folder(arguments: DataArguments) -> Path:
+    """The folder of the PhantomCXR that these arguments describe, built on the first call and reused after it.
+
+    It lies in the datasets cache under a hash of the arguments and the generator's version.
+    """
+    build = {
+        "train": arguments.phantom_train,
+        "image_size": arguments.phantom_image_size,
+        "seed": arguments.phantom_seed,
+        "difficulty": arguments.phantom_difficulty,
+    }
+    key = hashlib.sha256(json.dumps([phantom.GENERATOR_VERSION, build], sort_keys=True).encode()).hexdigest()[:16]
+    folder = Path(config.HF_DATASETS_CACHE) / "phantom_cxr" / key
+    if not folder.exists():
+        phantom.build(folder, **build)
+    return folder
+
+
+def load_split(data: str, config_name: str, split: str) -> Dataset:
+    """Loads one split of a perturbed-pairs dataset; images stay encoded until a batch needs them.
+
+    Args:
+        data: a folder that `datasets_scripts` built, or a Hub id.
+        config_name: `default` or `strict`.
+        split: the split's name.
+
+    Raises:
+        ValueError: the dataset, the split or a column is not there; the message names what is.
+    """
+    try:
+        splits = get_dataset_split_names(data, config_name)
+    except (DatasetNotFoundError, FileNotFoundError) as error:
+        raise ValueError(
+            f"data: no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id"
+        ) from error
+    if split not in splits:
+        raise ValueError(f"split {split!r} is not in {data!r}, which has {', '.join(map(str, splits))}")
+    dataset = load_dataset(data, config_name, split=split)
+    missing = [column for column in features() if column not in dataset.column_names]
+    if missing:
+        raise ValueError(f"{data!r} has no column {missing[0]!r}; its columns are {', '.join(dataset.column_names)}")
+    return dataset.cast_column("image", Image(decode=False))
+
+
+def load_pairs(arguments: DataArguments) -> DatasetDict:
+    """The training and the evaluation split of a recipe, as `train` and `validation`."""
+    data = arguments.data or str(phantom_folder(arguments))
+    splits = {
+        "train": (arguments.train_split, arguments.max_train_images),
+        "validation": (arguments.eval_split, arguments.max_eval_images),
+    }
+    pairs = DatasetDict()
+    for name, (split, most) in splits.items():
+        dataset = load_split(data, arguments.data_config, split)
+        pairs[name] = dataset if most is None else dataset.select(range(min(most, len(dataset))))
+    return pairs
+
+
+def training_texts(train: Dataset) -> Iterator[str]:
+    """The distinct reports of the training split and their antonym versions, for a vocabulary that has both."""
+    yield from dict.fromkeys(train["report"])
+    yield from dict.fromkeys(row["replace_adjectives_with_antonyms"] for row in train["perturbed"])
+
+
+def decode_image(row: dict[str, Any]) -> PILImage.Image:
+    """Decodes a row's image.
+
+    Raises:
+        InputError: it does not decode; the message names the row's `image_id`.
+    """
+    encoded = row["image"]
+    try:
+        image = PILImage.open(BytesIO(encoded["bytes"]) if encoded["bytes"] else encoded["path"])
+        image.load()
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(
+            f"image {row['image_id']!r} does not decode: {error}; rebuild the dataset without it"
+        ) from error
+    return image
+
+
+def report_id(report: str) -> int:
+    """An int64 that equal reports share, on every machine."""
+    return int.from_bytes(hashlib.blake2b(report.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+class PairCollator:
+    """Turns rows into the inputs of `PRDModel.forward`: decoding, tokenising and stacking, all in the worker.
+
+    Args:
+        processor: prepares images and text.
+        max_length: longest report in tokens.
+    """
+
+    def __init__(self, processor: PRDProcessor, max_length: int) -> None:
+        self.processor = processor
+        self.max_length = max_length
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The inputs of `PRDModel.forward` for B rows, `report_ids` [B] among them."""
+        inputs = self.processor(
+            images=[decode_image(row) for row in rows],
+            text=[row["report"] for row in rows],
+            perturbed_text=[[row["perturbed"][name] for name in PERTURBATIONS] for row in rows],
+            max_length=self.max_length,
+            return_tensors="pt",
+        )
+        return {**inputs, "report_ids": torch.tensor([report_id(row["report"]) for row in rows])}
+
+
+def draw_perturbations(
+    batch: dict[str, torch.Tensor], count: int, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Keeps `count` of the perturbed reports of each image, drawn without replacement.
+
+    Args:
+        batch: inputs of `PRDModel.forward`, `perturbed_input_ids` [B, P, L'].
+        count: how many stay; P or more keeps all.
+        generator: on the CPU.
+
+    Returns:
+        the batch with [B, count, L'] perturbed inputs.
+    """
+    size, available, length = batch["perturbed_input_ids"].shape
+    if count >= available:
+        return batch
+    chosen = torch.rand(size, available, generator=generator).argsort(dim=1)[:, :count]  # [B, count]
+    chosen = chosen.to(batch["perturbed_input_ids"].device)
+    tokens = chosen.unsqueeze(-1).expand(-1, -1, length)
+    return {
+        **batch,
+        "perturbed_input_ids": batch["perturbed_input_ids"].gather(1, tokens),
+        "perturbed_attention_mask": batch["perturbed_attention_mask"].gather(1, tokens),
+        "perturbation_mask": batch["perturbation_mask"].gather(1, chosen),
+    }

@@ -1,0 +1,208 @@
+"""The pre-training loop: steps, evaluations after each epoch, checkpoints that resume exactly."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from datasets import DatasetDict
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from evaluate_suite.encoders import PRDEncoder
+from modeling_prd import PRDModel, PRDProcessor
+
+from .arguments import Recipe
+from .augmentation import ImageAugmentation
+from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .data import PairCollator, draw_perturbations
+from .evaluation import Tree, evaluate_pairs, held_out_losses
+from .optimization import build_optimizer, build_scheduler
+from .report import headline
+
+Batch = dict[str, torch.Tensor]
+_MODEL_COLUMNS = ["image", "image_id", "report", "perturbed"]
+_LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
+
+
+class PreTrainer:
+    """One pre-training run.
+
+    Every random draw of a step (dropout, augmentation, choice of perturbations) follows from the seed, the step and
+    the process alone, so a run that was killed and resumed ends with the weights of one that was not.
+
+    Args:
+        recipe: the run.
+        accelerator: its devices and processes.
+        model: trained in place.
+        processor: prepares images and reports.
+        pairs: the splits `train` and `validation`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        model: PRDModel,
+        processor: PRDProcessor,
+        pairs: DatasetDict,
+    ) -> None:
+        self.recipe = recipe
+        self.accelerator = accelerator
+        self.processor = processor
+        self.pairs = pairs
+        self.known_reports = frozenset(pairs["train"]["report"])
+        self.output_dir = Path(recipe.run.output_dir)
+        arguments = recipe.optimization
+        optimizer = build_optimizer(model, arguments)
+        self.model, self.optimizer, self.batches = accelerator.prepare(model, optimizer, self._training_batches())
+        self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
+        self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch
+        # Not prepared: Accelerate would step it once a process.
+        self.scheduler = build_scheduler(optimizer, arguments, self.total_steps)
+        accelerator.register_for_checkpointing(self.scheduler)
+        images = processor.image_processor
+        self.augment = ImageAugmentation(
+            arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
+        ).to(accelerator.device)
+        self.progress = Progress()
+
+    def train(self) -> Tree:
+        """Trains to the end, from the checkpoint that `resume` names if any; returns the last evaluation."""
+        self.progress = load_checkpoint(self.accelerator, self.output_dir, self.recipe.run.resume)
+        bar = tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            desc="pre-train",
+            unit="step",
+            disable=not self.accelerator.is_main_process,
+        )
+        with bar:
+            while self.progress.step < self.total_steps:
+                self._train_epoch(bar)
+        evaluations = [line for line in self.progress.history if "validation" in line]
+        return evaluations[-1] if evaluations else {}
+
+    def _train_epoch(self, bar: tqdm) -> None:
+        progress = self.progress
+        self.batches.set_epoch(progress.epoch)
+        batches = self.accelerator.skip_first_batches(self.batches, progress.batch) if progress.batch else self.batches
+        self._set_train_mode()
+        sums: dict[str, torch.Tensor] = {}
+        for batch in batches:
+            self._seed_step()
+            losses = self._step(batch)
+            progress.batch += 1
+            sums = {name: sums.get(name, 0) + value for name, value in losses.items()}
+            if not self.accelerator.sync_gradients:
+                continue
+            progress.step += 1
+            bar.update()
+            if progress.step % self.recipe.run.logging_steps == 0:
+                self._log_losses(sums, bar)
+                sums = {}
+            last = progress.batch == len(self.batches) or progress.step == self.total_steps
+            if last:
+                break
+            if self.recipe.run.save_steps and progress.step % self.recipe.run.save_steps == 0:
+                self._save()
+        progress.epoch += 1
+        progress.batch = 0
+        self._evaluate(bar)
+        self._save()
+
+    def _step(self, batch: Batch) -> Batch:
+        """One forward and backward pass; returns the losses, detached."""
+        arguments = self.recipe.data
+        with self.accelerator.accumulate(self.model):
+            batch = {**batch, "pixel_values": self.augment(batch["pixel_values"])}
+            if self.recipe.model.beta == 0:
+                batch = {name: tensor for name, tensor in batch.items() if not name.startswith("perturb")}
+            else:
+                batch = draw_perturbations(batch, arguments.perturbations_per_image, self._step_generator())
+            output = self.model(**batch)
+            if not torch.isfinite(output.loss):
+                raise FloatingPointError(
+                    f"the loss is {output.loss.item()} at step {self.progress.step + 1}: lower learning_rate or train "
+                    "without mixed_precision; the last checkpoint is kept"
+                )
+            self.accelerator.backward(output.loss)
+            if self.accelerator.sync_gradients and self.recipe.optimization.max_grad_norm > 0:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimization.max_grad_norm)
+            self.optimizer.step()
+            if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
+                self.scheduler.step()
+            self.optimizer.zero_grad()
+        return {name: output[name].detach().float() for name in _LOSSES if output[name] is not None}
+
+    def _step_entropy(self) -> int:
+        place = (self.progress.epoch, self.progress.batch, self.accelerator.process_index)
+        return int(np.random.SeedSequence([self.recipe.run.seed, *place]).generate_state(1)[0])
+
+    def _seed_step(self) -> None:
+        torch.manual_seed(self._step_entropy())
+
+    def _step_generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._step_entropy())
+
+    def _set_train_mode(self) -> None:
+        """Train mode, but for frozen encoders: their dropout and running statistics stand still."""
+        self.model.train()
+        model = self.accelerator.unwrap_model(self.model)
+        freeze = self.recipe.model.freeze
+        if freeze in ("vision", "both"):
+            model.vision_model.eval()
+        if freeze in ("text", "both"):
+            model.text_model.eval()
+
+    def _log_losses(self, sums: dict[str, torch.Tensor], bar: tqdm) -> None:
+        batches = self.recipe.run.logging_steps * self.recipe.optimization.gradient_accumulation_steps
+        line: dict[str, Any] = {name: (value / batches).item() for name, value in sums.items()}
+        bar.set_postfix({name.removeprefix("loss_"): f"{value:.3f}" for name, value in line.items()})
+        self.accelerator.log(line, step=self.progress.step)
+        line |= {"step": self.progress.step, "learning_rate": self.scheduler.get_last_lr()[0]}
+        self.progress.history.append(line)
+
+    def _evaluate(self, bar: tqdm) -> None:
+        """Evaluates on the main process while the others wait, and notes the result in the history."""
+        if self.accelerator.is_main_process:
+            started = time.perf_counter()
+            model = self.accelerator.unwrap_model(self.model).eval()
+            encoder = PRDEncoder(model, self.processor, batch_size=self.recipe.run.eval_batch_size)
+            tree = evaluate_pairs(
+                encoder, self.pairs["validation"], self.known_reports, local=self.recipe.model.alpha > 0
+            )
+            tree["validation"]["losses"] = held_out_losses(model, self._held_out_batches(), self.accelerator.device)
+            numbers = headline(tree)
+            self.accelerator.log(numbers, step=self.progress.step)
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+            bar.write(f"epoch {self.progress.epoch}: {shown} ({time.perf_counter() - started:.0f} s to evaluate)")
+            self.progress.history.append({"step": self.progress.step, "epoch": self.progress.epoch, **tree})
+        self.accelerator.wait_for_everyone()
+
+    def _save(self) -> None:
+        save_checkpoint(self.accelerator, self.output_dir, self.progress, self.recipe.run.save_total_limit)
+
+    def _training_batches(self) -> DataLoader:
+        data, size = self.pairs["train"], self.recipe.optimization.batch_size
+        return self._loader("train", size, shuffle=True, drop_last=len(data) >= size * self.accelerator.num_processes)
+
+    def _held_out_batches(self) -> DataLoader:
+        data, size = self.pairs["validation"], self.recipe.optimization.batch_size
+        return self._loader("validation", size, shuffle=False, drop_last=len(data) >= size)
+
+    def _loader(self, split: str, batch_size: int, *, shuffle: bool, drop_last: bool) -> DataLoader:
+        workers = self.recipe.data.dataloader_num_workers
+        return DataLoader(
+            self.pairs[split].select_columns(_MODEL_COLUMNS),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            collate_fn=PairCollator(self.processor, self.recipe.data.max_length),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.accelerator.device.type == "cuda",
+        )

@@ -1,0 +1,130 @@
+"""From a recipe to a processor and a model: published encoders, or configurations trained from scratch."""
+
+from collections.abc import Iterable
+
+from PIL.Image import Resampling
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoTokenizer,
+    BertTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from modeling_prd import PRDConfig, PRDModel, PRDProcessor
+
+from .arguments import DataArguments, ModelArguments
+
+_SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+_HEAD_KEYS = (
+    "projection_dim",
+    "vision_pooling",
+    "text_pooling",
+    "vision_projection",
+    "text_projection",
+    "region_stage",
+    "temperature",
+    "learn_temperature",
+    "global_weight",
+    "alpha",
+    "beta",
+    "local_variant",
+    "local_length_normalized",
+    "duplicate_reports",
+    "text_micro_batch_size",
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer for normalised reports, for a text encoder that is trained from scratch.
+
+    Args:
+        texts: normalised reports of the training split, perturbed ones too, so that antonyms have pieces of their own.
+        vocab_size: most entries, special tokens included.
+        max_length: longest input that it says it takes.
+    """
+    tokenizer = Tokenizer(models.WordPiece(unk_token=_SPECIAL_TOKENS["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = list(_SPECIAL_TOKENS.values())
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special))
+    first, last = _SPECIAL_TOKENS["cls_token"], _SPECIAL_TOKENS["sep_token"]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B {last}",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **_SPECIAL_TOKENS)
+
+
+def load_tokenizer(text_model: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a published text encoder; CXR-BERT's is BERT's, whatever class its files name."""
+    config, _ = PreTrainedConfig.get_config_dict(text_model)
+    if config.get("model_type") == "cxr-bert":
+        return BertTokenizer.from_pretrained(text_model)
+    return AutoTokenizer.from_pretrained(text_model)
+
+
+def build_processor(data: DataArguments, tokenizer: PreTrainedTokenizerBase, channels: int) -> PRDProcessor:
+    """Resizes the shorter side, crops the centre and scales to [0, 1], with Pillow.
+
+    Args:
+        data: sizes and normalisation.
+        tokenizer: of the text encoder.
+        channels: 1 or 3, as the vision encoder takes.
+    """
+    resize = data.image_resize or data.image_size
+    if resize < data.image_size:
+        raise ValueError(f"image_resize {resize} is smaller than image_size {data.image_size}")
+    mean, std = data.image_mean or [0.0] * channels, data.image_std or [1.0] * channels
+    if len(mean) != channels or len(std) != channels:
+        raise ValueError(f"image_mean {mean} and image_std {std} must have one value for each of {channels} channels")
+    image_processor = CLIPImageProcessorPil(
+        size={"shortest_edge": resize},
+        crop_size={"height": data.image_size, "width": data.image_size},
+        resample=Resampling.BILINEAR,
+        do_convert_rgb=channels == 3,
+        do_normalize=data.image_mean is not None or data.image_std is not None,
+        image_mean=mean,  # its length tells the processor how many channels the model takes
+        image_std=std,
+    )
+    return PRDProcessor(image_processor, tokenizer)
+
+
+def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTrainedTokenizerBase) -> PRDModel:
+    """The model of a recipe: two published encoders, or two from scratch whose sizes follow image and vocabulary.
+
+    Raises:
+        ValueError: a configuration names an unknown `model_type`, or a setting contradicts a checkpoint.
+        OSError: a checkpoint is not there.
+    """
+    heads = {key: getattr(arguments, key) for key in _HEAD_KEYS if getattr(arguments, key) is not None}
+    if arguments.vision_model is not None:
+        model = PRDModel.from_vision_text_pretrained(arguments.vision_model, arguments.text_model, **heads)
+    else:
+        vocabulary = {"vocab_size": len(tokenizer)}
+        for kind in ("pad", "bos", "eos", "cls", "sep"):
+            vocabulary[f"{kind}_token_id"] = getattr(tokenizer, f"{kind}_token_id")
+        vision_config = {"image_size": image_size, **(arguments.vision_config or {})}
+        text_config = {**vocabulary, **(arguments.text_config or {})}
+        model = PRDModel(PRDConfig(vision_config=vision_config, text_config=text_config, **heads))
+    if arguments.attn_implementation is not None:
+        model.set_attn_implementation({"text_config": arguments.attn_implementation})
+    if arguments.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    _freeze(model, arguments.freeze)
+    return model
+
+
+def _freeze(model: PRDModel, which: str) -> None:
+    if which in ("vision", "both"):
+        model.vision_model.requires_grad_(False)
+    if which in ("text", "both"):
+        model.text_model.requires_grad_(False)

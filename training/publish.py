@@ -1,0 +1,60 @@
+"""From a trained model to a folder that is a ready Hub repository, and to the Hub."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from modeling_prd import PRDConfig, PRDModel, PRDProcessor
+
+from .arguments import Recipe
+from .card import ModelCardContents, render_model_card
+from .evaluation import Tree
+from .report import draw_curves
+
+
+def write_model_folder(
+    model: PRDModel,
+    processor: PRDProcessor,
+    recipe: Recipe,
+    metrics: Tree,
+    history: list[Tree],
+    contents: ModelCardContents,
+) -> Path:
+    """Makes `output_dir` a model repository: weights, configuration, remote code, processor, numbers, curves, card.
+
+    Each file is written under another folder first and moved when all are there.
+
+    Returns:
+        `output_dir`.
+    """
+    folder = Path(recipe.run.output_dir)
+    partial = folder / "partial-model"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    PRDConfig.register_for_auto_class()
+    PRDModel.register_for_auto_class("AutoModel")
+    PRDProcessor.register_for_auto_class("AutoProcessor")
+    model.save_pretrained(partial)
+    processor.save_pretrained(partial)
+    (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    draw_curves(history, partial / "curves.png")
+    (partial / "README.md").write_text(render_model_card(recipe, metrics, contents), encoding="utf-8")
+    for file in partial.iterdir():
+        os.replace(file, folder / file.name)
+    partial.rmdir()
+    return folder
+
+
+def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
+    """Uploads a model folder without its checkpoints, to a private repository unless `public`.
+
+    Returns:
+        the repository's address.
+    """
+    api = HfApi()
+    address = api.create_repo(repo_id, private=not public, exist_ok=True)
+    api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=["checkpoints/*", "logs/*", "partial-*"])
+    return str(address)
