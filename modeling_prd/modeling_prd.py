@@ -1,7 +1,8 @@
 """The PRD dual encoder: an image and a text encoder, trained by a global, a local and a perturbation loss."""
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .checkpoints_prd import load_text_encoder, load_vision_encoder
 from .configuration_prd import PRDConfig
 from .distributed_prd import world_size
 from .encoders_prd import build_encoder, patch_count, stage_state
@@ -111,6 +113,48 @@ class PRDModel(PRDPreTrainedModel):
             nn.Parameter(torch.tensor(math.log(config.temperature))) if config.learn_temperature else None
         )
         self.post_init()
+
+    @classmethod
+    def from_vision_text_pretrained(
+        cls, vision: str | os.PathLike, text: str | os.PathLike, dtype: torch.dtype = torch.float32, **kwargs: Any
+    ) -> "PRDModel":
+        """Make a model from two published encoders; heads that were not published with them start at random.
+
+        Args:
+            vision: Hub id or folder of a transformers vision encoder, or the path of BioViL's published file
+                `biovil_image_resnet50_proj_size_128.pt`, whose projector is loaded too.
+            text: Hub id or folder of a transformers text encoder, or of CXR-BERT or BioViL-T, whose projection head is
+                loaded too; their remote code is not run.
+            dtype: of all weights.
+            kwargs: arguments of [`PRDConfig`]; any other `vision_NAME` or `text_NAME` sets NAME in that encoder's
+                configuration or is an argument of its loading, such as `vision_image_size` or `text_revision`. What a
+                published head fixes (its pooling, its kind and its width) need not be given.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            ValueError: a checkpoint's key is missing, extra or misshaped, or a setting contradicts a published head.
+            TypeError: an argument is none of the above.
+        """
+        settings, vision_arguments, text_arguments = _split_arguments(kwargs)
+        published = (
+            load_vision_encoder(vision, dtype, vision_arguments),
+            load_text_encoder(text, dtype, text_arguments),
+        )
+        for part in published:
+            for name, value in part.settings.items():
+                if settings.setdefault(name, value) != value:
+                    raise ValueError(f"{name}={settings[name]!r} contradicts {part.source}, which has {value!r}")
+        vision_model, text_model = (part.encoder for part in published)
+        config = PRDConfig.from_vision_text_configs(vision_model.config, text_model.config, **settings)
+        model = cls(config, vision_model, text_model)
+        for projection, part in zip((model.image_head.projection, model.text_head.projection), published, strict=True):
+            if part.projection is not None:
+                projection.load_state_dict(part.projection.state_dict())
+        model.image_head.to(dtype)
+        model.text_head.to(dtype)
+        return model.eval()
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the text encoder's token embeddings."""
@@ -321,6 +365,21 @@ class PRDModel(PRDPreTrainedModel):
         if any(absent.values()):
             missing = ", ".join(name for name, is_absent in absent.items() if is_absent)
             raise ValueError(f"return_loss=True needs {missing} (alpha={self.config.alpha}, beta={self.config.beta})")
+
+
+def _split_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Split into settings of PRDConfig and arguments of the vision and of the text encoder, these without prefix."""
+    names = {field.name for field in fields(PRDConfig)}
+    settings = {name: value for name, value in arguments.items() if name in names}
+    rest = {name: value for name, value in arguments.items() if name not in names}
+    vision = {name.removeprefix("vision_"): value for name, value in rest.items() if name.startswith("vision_")}
+    text = {name.removeprefix("text_"): value for name, value in rest.items() if name.startswith("text_")}
+    unknown = [name for name in rest if not name.startswith(("vision_", "text_"))]
+    if unknown:
+        raise TypeError(
+            f"unknown arguments {', '.join(unknown)}: neither settings of PRDConfig nor vision_* or text_*"
+        )
+    return settings, vision, text
 
 
 __all__ = ["PRDModel", "PRDOutput", "PRDPreTrainedModel"]
