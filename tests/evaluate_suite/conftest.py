@@ -1,0 +1,22 @@
+import pytest
+from datasets import Dataset
+from planted_encoders import dataset, pair
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Dataset:
+    """Eight images of five studies with four distinct reports: `clear` stands in two studies."""
+    return dataset(
+        [
+            pair(0, "s0", "clear", unchanged=["reverse_sentence"], counterfactuals={"negation": "not clear"}),
+            pair(1, "s0", "clear", unchanged=["reverse_sentence"], counterfactuals={"negation": "not clear"}),
+            pair(
+                2, "s1", "effusion left", counterfactuals={"laterality": "effusion right", "negation": "no effusion"}
+            ),
+            pair(3, "s2", "nodule", counterfactuals={"finding": "mass"}),
+            pair(4, "s2", "nodule"),
+            pair(5, "s3", "clear", unchanged=["reverse_sentence", "shuffle_trigrams"]),
+            pair(6, "s4", "heart large", counterfactuals={"heart_size": "heart normal"}),
+            pair(7, "s4", "heart large", counterfactuals={"heart_size": "heart small"}),
+        ]
+    )
