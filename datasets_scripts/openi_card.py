@@ -76,9 +76,11 @@ def _corpus(corpus: Sequence[OpenIReport]) -> str:
     usable = [report for report in corpus if normalize_report(report.findings)]
     images = sum(len(report.image_ids) for report in corpus)
     pairs = sum(len(report.image_ids) for report in usable)
+    without_image = sum(not report.image_ids for report in usable)
     distinct = len({report.findings for report in usable})
     normalized = len({normalize_report(report.findings) for report in usable})
     return (
-        f"{len(corpus):,} reports with {images:,} images. {len(usable):,} reports have findings, which make {pairs:,}"
-        f" pairs with their images; of these findings {distinct:,} are distinct as written, {normalized:,} normalised."
+        f"{len(corpus):,} reports with {images:,} images. {len(usable):,} reports have findings ({without_image:,} of"
+        f" them no image), which make {pairs:,} pairs with their images; of these findings {distinct:,} are distinct"
+        f" as written, {normalized:,} normalised."
     )

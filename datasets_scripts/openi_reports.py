@@ -113,10 +113,11 @@ def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _xml_members(archive: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(archive, "r|*") as members:
+        # Not "r|gz", which takes an archive cut inside a header for a shorter one.
+        with tarfile.open(archive, "r:gz") as members:
             for member in members:
                 file = members.extractfile(member) if member.name.endswith(".xml") else None
                 if file is not None:
                     yield member.name, file.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive} is truncated or no tar archive ({error}); download it again") from error
+        raise ValueError(f"{archive} is truncated or no .tgz archive ({error}); download it again") from error

@@ -1,0 +1,242 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dataset_helpers import file_hashes, image_ids, load
+from openi_helpers import image_id, openi_xml, write_archive
+from PIL import Image
+
+from datasets_scripts.__main__ import main
+from datasets_scripts.openi import draw_stand_in, image_id_of_file, split_reports
+from datasets_scripts.openi_reports import OpenIReport, read_reports
+from datasets_scripts.perturbations import normalize_report
+from datasets_scripts.schema import features
+
+# 28 studies with two images each make round(56 * 469 / 6473) = 4 validation pairs.
+FILES = {
+    **{f"{number}.xml": openi_xml(number, f"The lungs are clear. {number} granulomas.") for number in range(1, 28)},
+    "28.xml": openi_xml(28, "Small left effusion.", "Effusion.", ["Pleural Effusion/left/small"]),
+    "29.xml": openi_xml(29, findings=None),
+    "30.xml": openi_xml(30, findings="  ", views=1),
+}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("openi") / "reports.tgz", FILES)
+
+
+@pytest.fixture(scope="module")
+def drawn(archive: Path) -> Path:
+    out = archive.parent / "drawn"
+    assert build(archive, "phantom", out) == 0
+    return out
+
+
+def build(archive: Path, images: Path | str, out: Path, *more: str) -> int:
+    where = ["--reports", str(archive), "--images", str(images), "--out", str(out)]
+    return main(["build", "openi", *where, "--image_size", "32", *more])
+
+
+def save_image(path: Path, value: int = 100, size: tuple[int, int] = (60, 40)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value,) * 3).save(path)
+
+
+def report(number: int, views: int, findings: str = "Clear.") -> OpenIReport:
+    views_of_study = tuple(image_id(number, view) for view in range(1, views + 1))
+    return OpenIReport(f"CXR{number}", findings, "", ("normal",), views_of_study)
+
+
+def pairs(reports: list[OpenIReport]) -> int:
+    return sum(len(report.image_ids) for report in reports)
+
+
+@pytest.mark.parametrize("name", ["CXR1000_IM-0003-1001.png", "1000_IM-0003-1001.dcm.png", "1000_IM-0003-1001.png"])
+def test_file_names_of_the_nlm_and_of_kaggle_give_the_id(name: str) -> None:
+    assert image_id_of_file(name) == "CXR1000_IM-0003-1001"
+
+
+def test_every_image_of_a_report_with_findings_is_a_row(drawn: Path) -> None:
+    dataset = load(drawn)
+
+    ids = [row for rows in image_ids(dataset).values() for row in rows]
+    assert sorted(ids) == sorted(image_id(number, view) for number in range(1, 29) for view in (1, 2))
+    assert all(split.features == features() for split in dataset.values())
+
+
+def test_validation_has_the_paper_s_share_and_no_study_is_in_two_splits(drawn: Path) -> None:
+    dataset = load(drawn)
+
+    assert {name: len(rows) for name, rows in dataset.items()} == {"train": 52, "validation": 4}
+    assert not set(dataset["train"]["study_id"]) & set(dataset["validation"]["study_id"])
+
+
+def test_a_row_has_the_report_as_written_and_normalised_and_its_labels(drawn: Path) -> None:
+    rows = [row for split in load(drawn).values() for row in split if row["study_id"] == "CXR28"]
+
+    assert len(rows) == 2
+    for row in rows:
+        assert (row["findings"], row["impression"]) == ("Small left effusion.", "Effusion.")
+        assert row["report"] == "small left effusion"
+        assert {name: value for name, value in row["labels"].items() if value is not None} == {
+            "No Finding": 0.0,
+            "Pleural Effusion": 1.0,
+        }
+        assert set(row["counterfactual"].values()) == {None}
+        assert row["boxes"] == []
+
+
+def test_drawn_images_are_called_synthetic_in_every_row_and_at_the_top_of_the_card(drawn: Path) -> None:
+    card = (drawn / "README.md").read_text()
+
+    assert all(value for split in load(drawn).values() for value in split["synthetic"])
+    assert card.index("**The images are synthetic") < card.index("## Splits")
+    assert "drawn" in card.splitlines()[1]
+
+
+def test_the_card_counts_what_was_left_out_and_names_licence_and_input(drawn: Path, archive: Path) -> None:
+    card = (drawn / "README.md").read_text()
+
+    assert "| the report has no findings | 3 |" in card
+    assert "30 reports with 59 images. 28 reports have findings" in card
+    assert "license: cc-by-nc-nd-4.0" in card
+    assert f"input `{archive.name}`" in card
+    assert str(archive.parent) not in card
+
+
+def test_the_same_build_elsewhere_gives_the_same_bytes(drawn: Path, archive: Path, tmp_path: Path) -> None:
+    assert build(archive, "phantom", tmp_path / "elsewhere") == 0
+
+    assert file_hashes(tmp_path / "elsewhere") == file_hashes(drawn)
+
+
+def test_two_stand_ins_of_a_study_differ_in_pose_and_share_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+
+    def record_state(state: object, image_size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, object]]:
+        states.append(state)
+        return rng.integers(0, 255, (image_size, image_size), np.uint8), {}
+
+    monkeypatch.setattr("datasets_scripts.openi.draw", record_state)
+    study = OpenIReport("CXR1", "A nodule.", "", ("Nodule/lung",), (image_id(1, 1), image_id(1, 2)))
+    first, second = (np.asarray(draw_stand_in(study, view, seed=0, image_size=32)) for view in study.image_ids)
+
+    assert states[0] == states[1]
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("kaggle", [False, True])
+def test_images_at_hand_are_stored_and_the_others_counted(
+    archive: Path, tmp_path: Path, kaggle: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for view in (1, 2):
+        name = f"{image_id(7, view).removeprefix('CXR')}.dcm.png" if kaggle else f"{image_id(7, view)}.png"
+        save_image(tmp_path / "images/part" / name, value=view * 50)
+
+    assert build(archive, tmp_path / "images", tmp_path / "out") == 0
+
+    (split,) = load(tmp_path / "out").values()
+    assert {row["image_id"]: row["image"].getpixel((3, 3)) for row in split} == {
+        image_id(7, 1): 50,
+        image_id(7, 2): 100,
+    }
+    assert {(row["synthetic"], row["image"].mode, row["image"].size) for row in split} == {(False, "L", (48, 32))}
+    assert "left out: 54 (image not found)" in capsys.readouterr().out
+
+
+def test_a_partial_folder_gives_parts_of_the_same_splits(drawn: Path, archive: Path, tmp_path: Path) -> None:
+    whole = image_ids(load(drawn))
+    for name in (whole["validation"][0], whole["train"][0]):
+        save_image(tmp_path / "images" / f"{name}.png")
+
+    assert build(archive, tmp_path / "images", tmp_path / "out") == 0
+
+    assert image_ids(load(tmp_path / "out")) == {"train": whole["train"][:1], "validation": whole["validation"][:1]}
+    assert "The splits were made before images were looked up" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_truncated_image_is_named_counted_and_left_out(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for view in (1, 2):
+        save_image(tmp_path / "images" / f"{image_id(7, view)}.png")
+    broken = tmp_path / "images" / f"{image_id(7, 2)}.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+
+    assert build(archive, tmp_path / "images", tmp_path / "out") == 0
+
+    assert [row for rows in image_ids(load(tmp_path / "out")).values() for row in rows] == [image_id(7, 1)]
+    assert f"{broken} is truncated" in caplog.text
+    assert "| image unreadable | 1 |" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda archive, folder: (folder / "absent.tgz", "phantom"), "absent.tgz does not exist"),
+        (lambda archive, folder: (archive, folder / "absent"), "absent is no folder"),
+        (lambda archive, folder: (archive, folder), "no pair to write"),
+        (lambda archive, folder: (archive, "phantom", "--image_size", "0"), "--image_size must be at least 32"),
+        (lambda archive, folder: (archive, "phantom", "--spacy_model", "none_such"), "none_such"),
+    ],
+    ids=["no reports", "no folder", "no images", "image size", "tagger"],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    archive: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: Callable[[Path, Path], tuple[Path, str | Path]],
+    message: str,
+) -> None:
+    reports, images, *more = arguments(archive, tmp_path)
+
+    assert build(reports, images, tmp_path / "out", *map(str, more)) == 2
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_split_does_not_depend_on_the_order_of_reports_but_on_the_seed() -> None:
+    reports = [report(number, views=1 + number % 3) for number in range(400)]
+
+    splits = split_reports(reports, seed=0)
+    backwards = split_reports(reports[::-1], seed=0)
+
+    assert {one.study_id for one in backwards["validation"]} == {one.study_id for one in splits["validation"]}
+    assert split_reports(reports, seed=1)["validation"] != splits["validation"]
+
+
+def test_validation_is_filled_to_the_pair() -> None:
+    reports = [report(number, views=(2, 2, 2, 3, 1)[number % 5]) for number in range(1000)]
+
+    splits = split_reports(reports, seed=3)
+
+    assert pairs(splits["validation"]) == round(2000 * 469 / 6473)
+    assert pairs(splits["train"]) + pairs(splits["validation"]) == 2000
+
+
+def test_reports_without_findings_are_in_no_split() -> None:
+    splits = split_reports([report(1, 2, findings=""), report(2, 2, findings="--"), report(3, 2)], seed=0)
+
+    assert [one.study_id for reports in splits.values() for one in reports] == ["CXR3"]
+
+
+ARCHIVE = os.environ.get("PRD_OPENI_REPORTS")
+
+
+@pytest.mark.skipif(ARCHIVE is None, reason="PRD_OPENI_REPORTS does not name the published NLMCXR_reports.tgz")
+def test_the_published_archive_has_the_known_counts_and_splits() -> None:
+    corpus = read_reports(Path(str(ARCHIVE)))
+    usable = [report for report in corpus if normalize_report(report.findings)]
+    splits = split_reports(corpus, seed=0)
+
+    assert (len(corpus), pairs(corpus), len(usable), pairs(usable)) == (3955, 7470, 3425, 6473)
+    assert len({report.findings for report in usable}) == 2633
+    assert len({normalize_report(report.findings) for report in usable}) == 2624
+    assert {name: pairs(reports) for name, reports in splits.items()} == {"train": 6004, "validation": 469}
+    assert not {one.study_id for one in splits["train"]} & {one.study_id for one in splits["validation"]}
