@@ -117,10 +117,11 @@ def _flip_presence(state: PhantomState, choices: Choices, rng: np.random.Generat
 
 
 def _change_attribute(attribute: str) -> Proposal:
-    """Change the side, zone or size of one of the findings that have it; the edit keeps how many there are."""
+    """Change the side, zone or size of a finding or device that has it; the edit keeps how many there are."""
 
     def propose(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState | None:
-        finding = _one_of([finding for finding in state.findings if getattr(finding, attribute) is not None], rng)
+        named = [finding for finding in state.findings if FINDINGS[finding.name].group != "lesser"]
+        finding = _one_of([finding for finding in named if getattr(finding, attribute) is not None], rng)
         if finding is None:
             return None
         value = _another(FINDINGS[finding.name].attributes[attribute], getattr(finding, attribute), rng)

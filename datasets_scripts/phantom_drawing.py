@@ -3,7 +3,6 @@
 Identical on every machine, see `phantom_anatomy`.
 """
 
-import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from .phantom_anatomy import (
     APEX_Y,
     LEVELS,
-    SIDE_SIGN,
     Array,
     Chest,
     bump,
@@ -23,6 +21,7 @@ from .phantom_anatomy import (
     triangle_wave,
     uniform,
 )
+from .phantom_devices import DEVICE_PAINTERS
 from .phantom_state import Finding, PhantomState, get_difficulty
 
 Box = tuple[int, int, int, int]
@@ -30,9 +29,9 @@ Box = tuple[int, int, int, int]
 MIN_IMAGE_SIZE = 32
 ZONE_DEPTH: Mapping[str, float] = MappingProxyType({"upper": 0.24, "mid": 0.55, "lower": 0.84})
 """The middle of each zone below the apex, as a share of the lung's height."""
-EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.09, "moderate": 0.32, "large": 0.58})
+EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.08, "moderate": 0.32, "large": 0.60})
 """The fluid's height above the dome of the diaphragm, as a share of the lung's height."""
-EDEMA_STRENGTH: Mapping[str, float] = MappingProxyType({"mild": 0.5, "severe": 1.0})
+EDEMA_STRENGTH: Mapping[str, float] = MappingProxyType({"mild": 0.45, "severe": 1.0})
 
 
 def draw(
@@ -59,7 +58,7 @@ def draw(
     chest = Chest(state, image_size, rng, level)
     masks: dict[str, Array] = {} if state.heart == "normal" else {"heart": chest.heart}
     for finding in state.findings:
-        painter = _PAINTERS.get(finding.name)
+        painter = _PAINTERS.get(finding.name) or DEVICE_PAINTERS.get(finding.name)
         if painter is not None:
             masks[finding.name] = painter(chest, finding)
     # A little less than the density is shown where it is high, so that overlaid findings do not all end in white.
@@ -113,30 +112,30 @@ def _paint_pneumothorax(chest: Chest, finding: Finding) -> Array:
 
 def _paint_consolidation(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.38, 0.48)
-    radius = 0.17 if finding.size == "small" else 0.33
+    radius = 0.16 if finding.size == "small" else 0.36
     ragged = 1.0 + 0.35 * smooth_noise(chest.rng, chest.size, 9)
     across = dx / (radius if finding.size == "small" else 0.30)
     blob = bump((across**2 + (dy / (0.9 * radius)) ** 2) * 0.55 * ragged * ragged) * chest.lungs[str(finding.side)]
     patchy = 1.0 + 0.25 * smooth_noise(chest.rng, chest.size, 20)
-    chest.density += 0.34 * chest.difficulty.contrast * blob * patchy
+    chest.density += 0.42 * chest.difficulty.contrast * blob * patchy
     return blob
 
 
 def _paint_nodule(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
-    radius = 0.052 if finding.size == "small" else 0.115
+    radius = 0.062 if finding.size == "small" else 0.135
     disc = ramp(1.0 - (dx * dx + dy * dy) / (radius * radius), 0.7) * ramp(chest.lungs[str(finding.side)], 0.5)
-    chest.density += 0.34 * chest.difficulty.contrast * disc
+    chest.density += 0.42 * chest.difficulty.contrast * disc
     return disc
 
 
 def _paint_atelectasis(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.38, 0.48)
     slope = uniform(chest.rng, -0.25, 0.25)
-    half_length, half_height = (0.17, 0.022) if finding.size == "small" else (0.28, 0.055)
+    half_length, half_height = (0.15, 0.028) if finding.size == "small" else (0.29, 0.080)
     band = ramp(1.0 - np.abs(dy - slope * dx) / half_height, 0.8) * ramp(half_length - np.abs(dx), 0.05)
     band = band * ramp(chest.lungs[str(finding.side)], 0.4)
-    chest.density += 0.28 * chest.difficulty.contrast * band
+    chest.density += 0.36 * chest.difficulty.contrast * band
     return band
 
 
@@ -151,66 +150,6 @@ def _paint_edema(chest: Chest, finding: Finding) -> Array:
     return wings
 
 
-def _stroke(chest: Chest, points: list[tuple[float, float]], half_width: float) -> Array:
-    """The mask of a polyline. [S, S]"""
-    nearest = np.full_like(chest.x, 4.0)
-    for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        dx, dy = x1 - x0, y1 - y0
-        along = np.clip(((chest.x - x0) * dx + (chest.y - y0) * dy) / (dx * dx + dy * dy), 0.0, 1.0)
-        nearest = np.minimum(nearest, (chest.x - x0 - along * dx) ** 2 + (chest.y - y0 - along * dy) ** 2)
-    return ramp(half_width - np.sqrt(nearest), 2.5 / chest.size)
-
-
-def _paint_central_line(chest: Chest, finding: Finding) -> Array:
-    sign = SIDE_SIGN[str(finding.side)]
-    tip = -0.16 if finding.zone == "vena cava" else 0.20
-    entry = uniform(chest.rng, 0.66, 0.76)
-    points = [(sign * 0.80, -0.30), (sign * entry, -0.52), (sign * 0.30, -0.62), (-0.09, -0.44)]
-    mask = _stroke(chest, [*points, (-0.11, tip + uniform(chest.rng, -0.04, 0.04))], 0.016)
-    chest.density += 0.42 * chest.difficulty.contrast * mask
-    return mask
-
-
-def _paint_endotracheal_tube(chest: Chest, finding: Finding) -> Array:
-    jitter = uniform(chest.rng, -0.03, 0.03)
-    points = [(0.01, -1.1), (0.0, -0.45 + jitter)]
-    if finding.zone == "bronchus":
-        points = [(0.01, -1.1), (0.0, -0.24), (-0.14, -0.08 + jitter)]
-    mask = _stroke(chest, points, 0.030)
-    chest.density += chest.difficulty.contrast * (0.36 * mask - 0.22 * _stroke(chest, points, 0.008))
-    return mask
-
-
-def _paint_enteric_tube(chest: Chest, finding: Finding) -> Array:
-    bend = uniform(chest.rng, 0.02, 0.05)
-    points = [(-0.02, -1.1), (bend, -0.3), (bend, 0.45), (0.20, 0.68), (uniform(chest.rng, 0.36, 0.46), 0.80)]
-    mask = _stroke(chest, points, 0.014)
-    chest.density += 0.40 * chest.difficulty.contrast * mask
-    return mask
-
-
-def _paint_pacemaker(chest: Chest, finding: Finding) -> Array:
-    sign = SIDE_SIGN[str(finding.side)]
-    centre_x, centre_y = sign * uniform(chest.rng, 0.54, 0.62), uniform(chest.rng, -0.52, -0.44)
-    across, along = np.abs(chest.x - centre_x) / 0.13, np.abs(chest.y - centre_y) / 0.105
-    case = ramp(1.0 - across * across * across - along * along * along, 0.2)
-    points = [(centre_x, centre_y), (sign * 0.30, -0.60), (-0.08, -0.40), (-0.10, 0.10), (0.22, 0.34)]
-    lead = _stroke(chest, points, 0.012)
-    chest.density += chest.difficulty.contrast * (0.62 * case + 0.38 * lead * (1.0 - case))
-    return np.maximum(case, lead)
-
-
-def _paint_sternal_wires(chest: Chest, finding: Finding) -> Array:
-    x = chest.x - chest.acquisition.turn
-    mask = np.zeros_like(x)
-    for row in range(5):
-        y = chest.y + 0.40 - 0.17 * row + uniform(chest.rng, -0.01, 0.01)
-        ring = np.sqrt((x / 0.050) ** 2 + (y / 0.034) ** 2)
-        mask = np.maximum(mask, ramp(0.40 - np.abs(ring - 1.0), 0.5))
-    chest.density += 0.40 * chest.difficulty.contrast * mask
-    return mask
-
-
 _PAINTERS: Mapping[str, Callable[[Chest, Finding], Array]] = MappingProxyType(
     {
         "effusion": _paint_effusion,
@@ -219,11 +158,6 @@ _PAINTERS: Mapping[str, Callable[[Chest, Finding], Array]] = MappingProxyType(
         "nodule": _paint_nodule,
         "atelectasis": _paint_atelectasis,
         "edema": _paint_edema,
-        "central_line": _paint_central_line,
-        "endotracheal_tube": _paint_endotracheal_tube,
-        "enteric_tube": _paint_enteric_tube,
-        "pacemaker": _paint_pacemaker,
-        "sternal_wires": _paint_sternal_wires,
     }
 )
-"""Of every finding but the lesser ones, which are part of the `Chest`."""
+"""Of every finding but the devices, which have their own, and the lesser ones, which are part of the `Chest`."""

@@ -82,6 +82,26 @@ NOUN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "median sternotomy wires",
             "postsurgical changes of prior sternotomy",
         ),
+        "monitoring_leads": (
+            "monitoring leads overlying the chest",
+            "external electrodes and wires projecting over the thorax",
+            "cardiac monitor leads across the chest wall",
+        ),
+        "surgical_clips": (
+            "surgical clips in the abdomen",
+            "cholecystectomy clips below the diaphragm",
+            "metallic clips of prior abdominal surgery",
+        ),
+        "spinal_hardware": (
+            "posterior spinal fusion hardware",
+            "spinal stabilization rods and screws",
+            "orthopedic hardware of the lower spine",
+        ),
+        "shoulder_prosthesis": (
+            "a {side} shoulder arthroplasty",
+            "a {side} shoulder prosthesis",
+            "a {side} humeral head replacement",
+        ),
         "tortuous_aorta": (
             "a tortuous thoracic aorta",
             "an unfolded and ectatic aorta",

@@ -114,35 +114,39 @@ _SMALL_LARGE = {"small": 0.5, "large": 0.5}
 FINDINGS: Mapping[str, FindingSpec] = MappingProxyType(
     {
         "effusion": FindingSpec(
-            "Pleural Effusion", "finding", 0.10, _EITHER_SIDE, size={"small": 0.4, "moderate": 0.3, "large": 0.3}
+            "Pleural Effusion", "finding", 0.09, _EITHER_SIDE, size={"small": 0.4, "moderate": 0.3, "large": 0.3}
         ),
-        "pneumothorax": FindingSpec("Pneumothorax", "finding", 0.06, _EITHER_SIDE, size=_SMALL_LARGE),
+        "pneumothorax": FindingSpec("Pneumothorax", "finding", 0.05, _EITHER_SIDE, size=_SMALL_LARGE),
         "consolidation": FindingSpec(
-            "Consolidation", "finding", 0.10, _EITHER_SIDE, {"upper": 0.3, "mid": 0.3, "lower": 0.4}, _SMALL_LARGE
+            "Consolidation", "finding", 0.09, _EITHER_SIDE, {"upper": 0.3, "mid": 0.3, "lower": 0.4}, _SMALL_LARGE
         ),
         "nodule": FindingSpec(
-            "Lung Lesion", "finding", 0.08, _EITHER_SIDE, {"upper": 0.4, "mid": 0.3, "lower": 0.3}, _SMALL_LARGE
+            "Lung Lesion", "finding", 0.07, _EITHER_SIDE, {"upper": 0.4, "mid": 0.3, "lower": 0.3}, _SMALL_LARGE
         ),
         "atelectasis": FindingSpec(
-            "Atelectasis", "finding", 0.09, _EITHER_SIDE, {"mid": 0.4, "lower": 0.6}, _SMALL_LARGE
+            "Atelectasis", "finding", 0.08, _EITHER_SIDE, {"mid": 0.4, "lower": 0.6}, _SMALL_LARGE
         ),
-        "edema": FindingSpec("Edema", "finding", 0.06, size={"mild": 0.5, "severe": 0.5}),
+        "edema": FindingSpec("Edema", "finding", 0.05, size={"mild": 0.5, "severe": 0.5}),
         "central_line": FindingSpec(
             "Support Devices", "device", 0.06, {"left": 0.4, "right": 0.6}, {"vena cava": 0.6, "atrium": 0.4}
         ),
         "endotracheal_tube": FindingSpec("Support Devices", "device", 0.04, zone={"trachea": 0.6, "bronchus": 0.4}),
         "enteric_tube": FindingSpec("Support Devices", "device", 0.03),
         "pacemaker": FindingSpec("Support Devices", "device", 0.04, {"left": 0.7, "right": 0.3}),
-        "sternal_wires": FindingSpec("Support Devices", "device", 0.05),
-        "tortuous_aorta": FindingSpec(None, "lesser", 0.08),
-        "scoliosis": FindingSpec(None, "lesser", 0.06, _EITHER_SIDE),
-        "raised_diaphragm": FindingSpec(None, "lesser", 0.06, {"left": 0.4, "right": 0.6}),
+        "sternal_wires": FindingSpec("Support Devices", "device", 0.06),
+        "monitoring_leads": FindingSpec("Support Devices", "device", 0.10),
+        "surgical_clips": FindingSpec("Support Devices", "device", 0.08),
+        "spinal_hardware": FindingSpec("Support Devices", "device", 0.06),
+        "shoulder_prosthesis": FindingSpec("Support Devices", "device", 0.05, _EITHER_SIDE),
+        "tortuous_aorta": FindingSpec(None, "lesser", 0.10),
+        "scoliosis": FindingSpec(None, "lesser", 0.10, _EITHER_SIDE),
+        "raised_diaphragm": FindingSpec(None, "lesser", 0.08, {"left": 0.4, "right": 0.6}),
     }
 )
 FINDING_NAMES: tuple[str, ...] = tuple(FINDINGS)
 
-HEART_SIZES: Mapping[str, float] = MappingProxyType({"normal": 0.82, "mild": 0.08, "moderate": 0.06, "severe": 0.04})
-LUNG_VOLUMES: Mapping[str, float] = MappingProxyType({"normal": 0.78, "low": 0.12, "high": 0.10})
+HEART_SIZES: Mapping[str, float] = MappingProxyType({"normal": 0.84, "mild": 0.07, "moderate": 0.05, "severe": 0.04})
+LUNG_VOLUMES: Mapping[str, float] = MappingProxyType({"normal": 0.70, "low": 0.16, "high": 0.14})
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Difficulty:
     """How hard the facts are to see and how rare they are.
 
     Attributes:
-        contrast: factor on the density of every finding.
+        contrast: factor on the density of every finding but devices.
         noise: standard deviation of the grain, in grey levels of 255.
         clutter: factor on the normal structures that overlap the findings (ribs, vessels, uneven exposure).
         prevalence: factor on the prevalence of every finding, and on the probability of an enlarged heart.
@@ -164,9 +168,9 @@ class Difficulty:
 
 DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
     {
-        "easy": Difficulty(contrast=1.3, noise=3.0, clutter=0.6, prevalence=1.5),
-        "default": Difficulty(contrast=1.0, noise=5.0, clutter=1.0, prevalence=1.0),
-        "hard": Difficulty(contrast=0.7, noise=8.0, clutter=1.3, prevalence=0.7),
+        "easy": Difficulty(contrast=1.0, noise=4.0, clutter=0.9, prevalence=1.4),
+        "default": Difficulty(contrast=0.75, noise=7.0, clutter=1.1, prevalence=1.0),
+        "hard": Difficulty(contrast=0.55, noise=9.0, clutter=1.3, prevalence=0.8),
     }
 )
 
