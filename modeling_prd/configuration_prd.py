@@ -1,7 +1,7 @@
 """Configuration of the PRD dual encoder."""
 
 import copy
-import numbers
+import math
 from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
@@ -93,11 +93,14 @@ class PRDConfig(PreTrainedConfig):
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not one of {', '.join(choices)}")
-        for name in _SCALES + _WEIGHTS:
+        for name in _SCALES:
             value = getattr(self, name)
-            least = "above 0" if name in _SCALES else "of at least 0"
-            if not isinstance(value, numbers.Real) or value < 0 or (value == 0 and name in _SCALES):
-                raise ValueError(f"{name}={value!r} must be a number {least}")
+            if not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise ValueError(f"{name}={value!r} must be a number above 0")
+        for name in _WEIGHTS:
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise ValueError(f"{name}={value!r} must be a number of at least 0")
         for name in ("projection_dim", "text_micro_batch_size"):
             value = getattr(self, name)
             if value is None and name == "text_micro_batch_size":

@@ -252,18 +252,18 @@ class PRDModel(PRDPreTrainedModel):
         """
         self._check_inputs(pixel_values, input_ids, word_ids, perturbed_input_ids, return_loss)
         images = reports = None
-        output = PRDOutput()
+        values: dict[str, Tensor | None] = {}
         if pixel_values is not None:
             images = self._embed_images(pixel_values)
-            output.image_embeds, output.image_regions = images
+            values["image_embeds"], values["image_regions"] = images
         if input_ids is not None:
             reports = self._embed_reports(
                 input_ids, attention_mask, word_ids, perturbed_input_ids, perturbed_attention_mask
             )
-            output.text_embeds, output.perturbed_embeds = reports.embeds, reports.perturbed
-            output.word_embeds, output.word_mask = reports.words or (None, None)
+            values["text_embeds"], values["perturbed_embeds"] = reports.embeds, reports.perturbed
+            values["word_embeds"], values["word_mask"] = reports.words or (None, None)
         if images is None or reports is None:
-            return output
+            return PRDOutput(**values)
         paired = len(images.embeds) == len(reports.embeds)
         if return_loss and not paired:
             raise ValueError(
@@ -271,12 +271,10 @@ class PRDModel(PRDPreTrainedModel):
             )
         with_losses = paired and return_loss is not False
         gather = with_losses and self.training and self.config.gather_negatives and world_size() > 1
-        results = compare(
+        values |= compare(
             self.config, images, reports, self.temperature, perturbation_mask, report_ids, with_losses, gather
         )
-        for name, value in results.items():
-            output[name] = value
-        return output
+        return PRDOutput(**values)
 
     def local_similarity(self, image_regions: Tensor, word_embeds: Tensor, word_mask: Tensor) -> Tensor:
         """Score every image with every report by the configuration's local variant.

@@ -1,0 +1,58 @@
+"""A saved folder is enough: a process without this project loads it from there, offline, and gets the same numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import tiny_batch, tiny_model
+
+from modeling_prd import PRDConfig, PRDModel
+
+SCRIPT = """
+import importlib.util, sys
+import torch
+from transformers import AutoConfig, AutoModel
+
+folder = sys.argv[1]
+assert importlib.util.find_spec("modeling_prd") is None, "this process must not see the project"
+torch.set_num_threads(1)
+config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+assert type(config).__name__ == "PRDConfig" and config.model_type == "prd"
+model = AutoModel.from_pretrained(folder, trust_remote_code=True)
+with torch.no_grad():
+    output = model(**torch.load(folder + "/batch.pt"))
+torch.save(dict(output), folder + "/output.pt")
+"""
+
+
+@pytest.mark.parametrize("encoders", ["resnet_bert", "vit_modernbert"])
+def test_a_process_without_the_project_gets_the_same_outputs(
+    encoders: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PRDConfig, "_auto_class", "AutoConfig")
+    monkeypatch.setattr(PRDModel, "_auto_class", "AutoModel")
+    model, batch = tiny_model(encoders, vision_pooling="flatten"), tiny_batch()
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    torch.save(batch, folder / "batch.pt")
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    process = subprocess.run(
+        [sys.executable, "-I", "-c", SCRIPT, str(folder)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    actual = torch.load(folder / "output.pt")
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        expected = model(**batch)
+    assert list(actual) == list(expected)
+    for name, value in expected.items():
+        assert actual[name].equal(value), name
