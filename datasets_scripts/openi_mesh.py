@@ -147,15 +147,16 @@ def labels_from_mesh(codes: Iterable[str]) -> dict[str, float]:
     is -1. A report coded `normal` has `No Finding` 1 and every pathology 0; support devices stay open.
     """
     labels: dict[str, float] = {}
+    normal = False
     for heading, qualifiers in _parsed(codes):
-        if heading == NORMAL:
-            labels = (
-                {name: 0.0 for name in CHEXPERT_LABELS if name not in _NO_PATHOLOGY} | {"No Finding": 1.0} | labels
-            )
+        normal |= heading == NORMAL
         for rule in _LABEL_RULES:
             if rule.applies(heading, qualifiers):
                 value = -1.0 if "borderline" in qualifiers else 1.0
                 labels[rule.target] = max(value, labels.get(rule.target, value))
+    if normal:
+        absent = {name: 0.0 for name in CHEXPERT_LABELS if name not in _NO_PATHOLOGY}
+        labels = {"No Finding": 1.0, **absent, **labels}
     for child, parent in _PARENTS.items():
         if labels.get(child) == 1.0:
             labels[parent] = 1.0

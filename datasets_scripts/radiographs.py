@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+# What Pillow raises for a damaged file, depending on where the damage is.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
 
 def index_images(folder: Path, image_ids: Container[str], id_of_file: Callable[[str], str]) -> dict[str, Path]:
     """Find images among the PNG files of a folder and its subfolders.
@@ -47,7 +50,7 @@ def load_radiograph(path: Path, shorter_side: int) -> Image.Image:
             grey = _to_grey(image)
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a PNG that is broken inside
+    except _UNREADABLE as error:
         raise OSError(f"{path} is truncated or no image ({error})") from error
     scale = shorter_side / min(grey.size)
     if scale >= 1:

@@ -3,13 +3,13 @@
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from datasets import Features
 from datasets.arrow_writer import ParquetWriter
@@ -22,8 +22,6 @@ from .schema import Record, features
 UNREADABLE = "image unreadable"
 
 _ROW_GROUP = 100  # rows that must be read to read one: 1 to 10 MB of radiographs
-_T = TypeVar("_T")
-
 _TRAIN, _OVERLAP = "train", "train-overlap"
 
 logger = logging.getLogger(__name__)
@@ -127,19 +125,17 @@ class _ShardWriter:
         """Write the shards `group-00000.parquet`, ...; add the reports of the rows to `written`."""
         rows = arrow_bytes = file_bytes = 0
         examples = self._examples(group, records)
-        for number, shard in enumerate(_batches(examples, self.rows_per_shard)):
-            path = self.folder / f"{group}-{number:05d}.parquet"
+        while (first := next(examples, None)) is not None:
+            path = self.folder / f"{group}-{rows // self.rows_per_shard:05d}.parquet"
             with ParquetWriter(path=str(path), features=self.features, writer_batch_size=_ROW_GROUP) as writer:
-                for example in shard:
+                for example in chain([first], islice(examples, self.rows_per_shard - 1)):
                     writer.write(self.features.encode_example(example))
+                    if written is not None:
+                        written.add(example["report"])
                 shard_rows, shard_bytes = writer.finalize()
-            rows, arrow_bytes, file_bytes = (
-                rows + shard_rows,
-                arrow_bytes + shard_bytes,
-                file_bytes + path.stat().st_size,
-            )
-            if written is not None:
-                written.update(example["report"] for example in shard)
+            rows += shard_rows
+            arrow_bytes += shard_bytes
+            file_bytes += path.stat().st_size
         # The digit keeps train-overlap-* out of the pattern of train-*.
         return SplitContents((f"data/{group}-0*.parquet",) if rows else (), rows, arrow_bytes, file_bytes)
 
@@ -156,9 +152,10 @@ class _ShardWriter:
                 else:
                     raise image
 
-    def _images(self, records: Iterable[Record]) -> Iterator[tuple[Record, bytes | OSError]]:
+    def _images(self, records: Sequence[Record]) -> Iterator[tuple[Record, bytes | OSError]]:
         with ThreadPoolExecutor(self.num_proc) as pool:
-            for chunk in _batches(records, _ROW_GROUP):  # no more images than this wait in memory
+            for start in range(0, len(records), _ROW_GROUP):
+                chunk = records[start : start + _ROW_GROUP]  # no more images than these wait in memory
                 yield from zip(chunk, pool.map(_encode_image, chunk), strict=True)
 
     def _example(self, record: Record, image: bytes) -> dict[str, Any]:
@@ -180,12 +177,6 @@ class _ShardWriter:
             "labels": {name: record.labels.get(name) for name in self.features["labels"]},
             "boxes": [vars(box) for box in record.boxes],
         }
-
-
-def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _encode_image(record: Record) -> bytes | OSError:

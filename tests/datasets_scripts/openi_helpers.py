@@ -38,8 +38,8 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def write_archive(path: Path, files: Mapping[str, str]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
+def write_archive(path: Path, files: Mapping[str, str], compresslevel: int = 9) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=compresslevel) as archive:
         for name, text in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(text.encode())

@@ -54,8 +54,17 @@ def test_both_findings_of_a_hydropneumothorax_are_present() -> None:
 
 
 def test_a_borderline_finding_is_uncertain_unless_another_code_names_it() -> None:
-    assert labels_from_mesh(["Cardiomegaly/borderline"]) == {"Cardiomegaly": -1.0}
-    assert labels_from_mesh(["Cardiomegaly/borderline", "Cardiac Shadow/enlarged"])["Cardiomegaly"] == 1.0
+    codes = ["Cardiomegaly/borderline", "Cardiac Shadow/enlarged"]
+
+    assert labels_from_mesh(codes[:1]) == {"Cardiomegaly": -1.0}
+    assert labels_from_mesh(codes)["Cardiomegaly"] == labels_from_mesh(codes[::-1])["Cardiomegaly"] == 1.0
+
+
+@pytest.mark.parametrize("codes", [["normal", "Fractures, Bone"], ["Fractures, Bone", "normal"]])
+def test_a_named_finding_prevails_over_normal(codes: list[str]) -> None:
+    labels = labels_from_mesh(codes)
+
+    assert (labels["Fracture"], labels["No Finding"], labels["Edema"]) == (1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("code", ["Opacity/ribs", "Nodule/pleura", "Cardiac Shadow/prominent", "Thickening/lung"])
@@ -95,6 +104,10 @@ def test_a_normal_report_shows_nothing() -> None:
 )
 def test_side_zone_and_size_come_from_the_code(code: str, finding: Finding) -> None:
     assert all(state(code, seed=seed).findings == (finding,) for seed in range(8))
+
+
+def test_the_first_of_two_codes_for_a_finding_is_drawn() -> None:
+    assert state("Pleural Effusion/left/small", "Pleural Effusion/right/large") == state("Pleural Effusion/left/small")
 
 
 def test_what_the_code_leaves_open_is_drawn() -> None:

@@ -67,6 +67,17 @@ def test_a_truncated_image_is_an_error_that_names_it(tmp_path: Path, kept: int) 
         load_radiograph(path, 40)
 
 
+@pytest.mark.parametrize("place", [11, 34], ids=["header", "chunk"])
+def test_a_damaged_image_is_an_error_that_names_it(tmp_path: Path, place: int) -> None:
+    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (300, 400), np.uint8))
+    damaged = bytearray(path.read_bytes())
+    damaged[place] ^= 1
+    path.write_bytes(damaged)
+
+    with pytest.raises(OSError, match=r"a\.png is truncated or no image"):
+        load_radiograph(path, 40)
+
+
 def test_a_missing_image_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png"):
         load_radiograph(tmp_path / "a.png", 40)

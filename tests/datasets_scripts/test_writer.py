@@ -1,16 +1,19 @@
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from dataset_helpers import INFO, file_hashes, grey_image, image_ids, load, record
+from datasets.arrow_writer import ParquetWriter
 from PIL import Image
 
 from datasets_scripts.perturbations import PERTURBATIONS, ReportPerturber
-from datasets_scripts.schema import Box, Counterfactual, Record, features
+from datasets_scripts.schema import Box, Counterfactual, features
 from datasets_scripts.writer import UNREADABLE, write_dataset
 
 EDIT = Counterfactual("a small effusion on the left", start=2, end=7, replacement="small")
@@ -79,6 +82,13 @@ def test_both_configs_read_the_same_shards(folder: Path) -> None:
         "train-overlap-00000.parquet",
         "validation-00000.parquet",
     ]
+
+
+def test_the_card_has_the_features_of_each_config_in_full(folder: Path) -> None:
+    for config in ("default", "strict"):
+        builder = datasets.load_dataset_builder(str(folder), config, cache_dir=str(folder.parent / "cache"))
+        assert builder.info.features == features()
+    assert "&id" not in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -285,23 +295,28 @@ def test_an_empty_or_absent_folder_is_written_to(
     assert image_ids(load(out)) == {"train": ["plain"]}
 
 
-def test_images_are_made_while_rows_are_written_and_not_all_at_once(
-    tmp_path: Path, perturber: ReportPerturber
+def test_no_more_than_a_hundred_images_are_made_ahead_of_the_rows(
+    tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[str] = []
+    made_far_ahead = threading.Event()
+    ahead_at_first_row: list[bool] = []
 
-    def counted(index: int) -> Record:
-        def image() -> Image.Image:
-            made.append(str(index))
-            if index == 150:
-                assert len(made) <= 200, "images of later chunks were made ahead"
-            return grey_image(0)()
+    class WaitingWriter(ParquetWriter):
+        def write(self, example: Any, writer_batch_size: int | None = None) -> None:
+            if not ahead_at_first_row:
+                ahead_at_first_row.append(made_far_ahead.wait(timeout=0.2))
+            super().write(example, writer_batch_size)
 
-        return record(f"{index}", "clear", image=image)
+    def far() -> Image.Image:
+        made_far_ahead.set()
+        return grey_image(0)()
 
-    write_dataset(tmp_path / "out", {"train": [counted(i) for i in range(450)]}, INFO, perturber, progress=False)
+    monkeypatch.setattr("datasets_scripts.writer.ParquetWriter", WaitingWriter)
+    records = [record(f"{index}", "clear", image=far if index >= 100 else grey_image(0)) for index in range(250)]
+    write_dataset(tmp_path / "out", {"train": records}, INFO, perturber, rows_per_shard=1000, progress=False)
 
-    assert len(made) == 450
+    assert ahead_at_first_row == [False]
+    assert made_far_ahead.is_set()
 
 
 def test_the_card_names_licence_tagger_inputs_and_command(tmp_path: Path, perturber: ReportPerturber) -> None:
