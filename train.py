@@ -16,7 +16,7 @@ from training.checkpoint import check_output_dir, claim_output_dir
 from training.data import load_pairs, training_texts
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
-from training.models import build_model, build_processor, load_tokenizer, train_tokenizer
+from training.models import build_model, build_processor, build_tokenizer, load_tokenizer
 from training.publish import push_model_folder, write_model_folder
 from training.report import results_table
 
@@ -39,7 +39,7 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Dataset
     if recipe.model.text_model is not None:
         tokenizer = load_tokenizer(recipe.model.text_model)
     else:
-        tokenizer = train_tokenizer(training_texts(pairs["train"]), recipe.data.vocab_size, recipe.data.max_length)
+        tokenizer = build_tokenizer(training_texts(pairs["train"]), recipe.data.vocab_size, recipe.data.max_length)
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
     return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs
@@ -55,7 +55,6 @@ def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pair
     started = time.perf_counter()
     metrics = trainer.train()
     seconds = time.perf_counter() - started
-    accelerator.end_training()
     if accelerator.is_main_process:
         contents = describe(trainer, model, pairs, seconds)
         folder = write_model_folder(model, processor, recipe, metrics, trainer.progress.history, contents)
@@ -63,6 +62,7 @@ def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pair
         if recipe.run.push_to_hub:
             print(push_model_folder(folder, recipe.run.push_to_hub, public=recipe.run.hub_public))
     accelerator.wait_for_everyone()
+    accelerator.end_training()  # also ends the process group
 
 
 def build_accelerator(recipe: Recipe) -> Accelerator:
@@ -77,7 +77,7 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
     return Accelerator(
         cpu=device == "cpu",
-        mixed_precision=recipe.optimization.mixed_precision,
+        mixed_precision={"none": "no"}.get(recipe.optimization.mixed_precision, recipe.optimization.mixed_precision),
         gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.run.seed),
         log_with=recipe.run.report_to or None,

@@ -34,7 +34,7 @@ class DataArguments:
         image_mean: mean subtracted from pixels in [0, 1], one value a channel; none leaves them in [0, 1].
         image_std: deviation they are divided by.
         max_length: longest report in tokens, special ones included; what is longer is cut.
-        vocab_size: size of the WordPiece vocabulary trained on the training split, for a text encoder from scratch.
+        vocab_size: size of the vocabulary made of the training split's words, for a text encoder from scratch.
         perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
         dataloader_num_workers: processes that decode and tokenise.
     """
@@ -152,7 +152,7 @@ class OptimizationArguments:
         lr_scheduler: `cosine` or `constant`, both after the warm-up.
         warmup_ratio: share of the steps over which the learning rate rises from zero.
         max_grad_norm: gradients are clipped to this norm; 0 does not clip.
-        mixed_precision: no, bf16 or fp16 autocast.
+        mixed_precision: autocast to bf16 or fp16, or none.
         augmentation: random changes of the training images.
     """
 
@@ -168,7 +168,7 @@ class OptimizationArguments:
     lr_scheduler: Literal["cosine", "constant"] = "cosine"
     warmup_ratio: float = 0.05
     max_grad_norm: float = 1.0
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Literal["none", "bf16", "fp16"] = "none"
     augmentation: AugmentationArguments = field(default_factory=AugmentationArguments)
 
 

@@ -54,16 +54,19 @@ def check_output_dir(recipe: Recipe) -> None:
     """Refuses an `output_dir` that this run may not write to; writes nothing.
 
     Raises:
-        ValueError: the folder holds another run, or files that are no run, or a run that was not asked to be resumed.
+        ValueError: the folder holds another run, or files that are no run, or a run that was not asked to be resumed;
+            or `resume` names a folder without a checkpoint.
     """
-    folder = Path(recipe.run.output_dir)
+    resume, folder = recipe.run.resume, Path(recipe.run.output_dir)
+    if resume not in ("none", "auto") and not (Path(resume) / _PROGRESS_FILE).is_file():
+        raise ValueError(f"resume: {resume!r} holds no checkpoint (no {_PROGRESS_FILE})")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / _RECIPE_FILE).is_file():
         raise ValueError(f"output_dir {str(folder)!r} holds files that are no run of this trainer: name another")
     if recipe.run.overwrite:
         return
-    if recipe.run.resume == "none":
+    if resume == "none":
         raise ValueError(
             f"output_dir {str(folder)!r} holds a run: name another, go on with --resume auto, or --overwrite true"
         )
@@ -121,9 +124,6 @@ def load_checkpoint(accelerator: Accelerator, output_dir: Path, resume: str) -> 
 
     Returns:
         where the run stands; the start when nothing was restored.
-
-    Raises:
-        ValueError: `resume` names a folder that holds no checkpoint.
     """
     if resume == "none":
         return Progress()
@@ -134,8 +134,6 @@ def load_checkpoint(accelerator: Accelerator, output_dir: Path, resume: str) -> 
         folder = found[-1]
     else:
         folder = Path(resume)
-    if not (folder / _PROGRESS_FILE).is_file():
-        raise ValueError(f"resume: {str(folder)!r} holds no checkpoint (no {_PROGRESS_FILE})")
     accelerator.load_state(str(folder))
     return Progress(**json.loads((folder / _PROGRESS_FILE).read_text()))
 

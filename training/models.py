@@ -1,9 +1,11 @@
 """From a recipe to a processor and a model: published encoders, or configurations trained from scratch."""
 
+from collections import Counter
 from collections.abc import Iterable
+from string import ascii_lowercase, digits
 
 from PIL.Image import Resampling
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoTokenizer,
     BertTokenizer,
@@ -43,23 +45,36 @@ _HEAD_KEYS = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+def build_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer for normalised reports, for a text encoder that is trained from scratch.
 
+    Its vocabulary is letters and digits, so that every word can be spelt, and the most frequent whole words; equal
+    counts go by the alphabet. So it is the same on every machine and in every process, which the trainers of
+    `tokenizers` do not promise.
+
     Args:
-        texts: normalised reports of the training split, perturbed ones too, so that antonyms have pieces of their own.
+        texts: normalised reports of the training split, perturbed ones too, so that antonyms are words of their own.
         vocab_size: most entries, special tokens included.
         max_length: longest input that it says it takes.
+
+    Raises:
+        ValueError: `vocab_size` does not hold the letters.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token=_SPECIAL_TOKENS["unk_token"]))
+    counts = Counter(word for text in texts for word in text.split())
+    letters = sorted({*ascii_lowercase, *digits, *(letter for word in counts for letter in word)})
+    spelling = [*_SPECIAL_TOKENS.values(), *letters, *(f"##{letter}" for letter in letters)]
+    if vocab_size < len(spelling):
+        raise ValueError(f"vocab_size {vocab_size} is below {len(spelling)}, the entries that spell any word")
+    words = sorted(counts.keys() - set(letters), key=lambda word: (-counts[word], word))
+    entries = [*spelling, *words][:vocab_size]
+    vocabulary = {entry: index for index, entry in enumerate(entries)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=_SPECIAL_TOKENS["unk_token"]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = list(_SPECIAL_TOKENS.values())
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special))
     first, last = _SPECIAL_TOKENS["cls_token"], _SPECIAL_TOKENS["sep_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
         pair=f"{first} $A {last} $B {last}",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+        special_tokens=[(token, vocabulary[token]) for token in (first, last)],
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **_SPECIAL_TOKENS)
 

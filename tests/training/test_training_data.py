@@ -1,0 +1,102 @@
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset, Image, load_dataset
+from PIL import Image as PILImage
+
+from datasets_scripts import phantom
+from training import data as training_data
+from training.arguments import DataArguments
+from training.data import draw_perturbations, load_pairs, load_split, phantom_folder, report_id, training_texts
+from training.errors import InputError
+
+
+def test_pairs_are_the_splits_that_the_recipe_names(phantom_dir: Path):
+    pairs = load_pairs(DataArguments(data=str(phantom_dir), max_train_images=5, max_eval_images=100))
+    assert {name: len(split) for name, split in pairs.items()} == {"train": 5, "validation": 12}
+    swapped = load_pairs(DataArguments(data=str(phantom_dir), train_split="validation", eval_split="train"))
+    assert {name: len(split) for name, split in swapped.items()} == {"train": 12, "validation": 32}
+
+
+def test_an_unknown_split_is_named_with_those_that_are_there(phantom_dir: Path):
+    with pytest.raises(ValueError, match=r"'valid'.*train, validation"):
+        load_split(str(phantom_dir), "default", "valid")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="nowhere"):
+        load_split(str(tmp_path / "nowhere"), "default", "train")
+
+
+def test_a_dataset_without_a_column_is_refused_by_its_name(tmp_path: Path):
+    Dataset.from_dict({"image": [None], "report": ["the lungs are clear"]}).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="has no column 'image_id'"):
+        load_split(str(tmp_path), "default", "train")
+
+
+def test_an_image_that_does_not_decode_is_named(phantom_dir: Path):
+    row = load_split(str(phantom_dir), "default", "train")[3]
+    row["image"]["bytes"] = row["image"]["bytes"][:200]
+    with pytest.raises(InputError, match=row["image_id"]):
+        training_data.decode_image(row)
+
+
+def test_an_image_decodes_to_what_was_stored(phantom_dir: Path):
+    row = load_split(str(phantom_dir), "default", "train")[0]
+    expected = load_dataset(str(phantom_dir), split="train").cast_column("image", Image(decode=False))[0]["image"]
+    assert training_data.decode_image(row).tobytes() == PILImage.open(io.BytesIO(expected["bytes"])).tobytes()
+
+
+def test_equal_reports_share_an_id_that_is_the_same_everywhere():
+    assert report_id("the lungs are clear") == report_id("the lungs are clear") == -395846851631100391
+    assert report_id("the lungs are clear") != report_id("the lungs are not clear")
+
+
+def test_the_vocabulary_is_trained_on_the_antonyms_too(phantom_dir: Path):
+    train = load_split(str(phantom_dir), "default", "train")
+    texts = set(training_texts(train))
+    assert set(train["report"]) <= texts
+    assert {row["replace_adjectives_with_antonyms"] for row in train["perturbed"]} <= texts
+
+
+def test_drawn_perturbations_keep_tokens_masks_and_validity_together():
+    tokens = torch.arange(2 * 5).view(2, 5, 1).expand(-1, -1, 3)
+    batch = {
+        "perturbed_input_ids": tokens,
+        "perturbed_attention_mask": tokens % 2,
+        "perturbation_mask": tokens[..., 0] % 3 == 0,
+    }
+    drawn = draw_perturbations(batch, 3, torch.Generator().manual_seed(0))
+    kept = drawn["perturbed_input_ids"]
+    assert kept.shape == (2, 3, 3)
+    assert torch.equal(drawn["perturbed_attention_mask"], kept % 2)
+    assert torch.equal(drawn["perturbation_mask"], kept[..., 0] % 3 == 0)
+    for image, ids in enumerate(kept[..., 0].tolist()):
+        assert len(set(ids)) == 3
+        assert set(ids) <= set(range(5 * image, 5 * image + 5))
+
+
+def test_every_perturbation_is_drawn_equally_often_and_all_stay_when_all_are_wanted():
+    ids = torch.arange(5).view(1, 5, 1).expand(3000, -1, 1)
+    batch = {"perturbed_input_ids": ids, "perturbed_attention_mask": ids, "perturbation_mask": ids[..., 0] >= 0}
+    drawn = draw_perturbations(batch, 2, torch.Generator().manual_seed(0))["perturbed_input_ids"]
+    counts = torch.bincount(drawn.flatten(), minlength=5)
+    assert (counts - 1200).abs().max() < 5 * (3000 * 0.4 * 0.6) ** 0.5
+    assert draw_perturbations(batch, 5, torch.Generator()) is batch
+
+
+def test_phantom_is_built_once_for_the_same_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    built = []
+    monkeypatch.setattr(training_data.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(
+        phantom, "build", lambda folder, **arguments: (built.append(arguments), folder.mkdir(parents=True))
+    )
+    first = phantom_folder(DataArguments(phantom_train=10))
+    assert phantom_folder(DataArguments(phantom_train=10)) == first
+    assert len(built) == 1
+    assert phantom_folder(DataArguments(phantom_train=11)) != first
+    monkeypatch.setattr(phantom, "GENERATOR_VERSION", "another")
+    assert phantom_folder(DataArguments(phantom_train=10)) != first
+    assert len(built) == 3
