@@ -6,7 +6,7 @@ A key that is missing, extra or misshaped is an error that names it; nobody's re
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from transformers import (
 from transformers.modeling_utils import load_state_dict
 from transformers.utils import cached_file
 
+from .configuration_prd import PRDConfig
 from .encoders_prd import encoder_class, probe_vision_shape, without_pooler
 from .heads_prd import BioViLProjection, CXRBertProjection
 
@@ -49,6 +50,25 @@ class PublishedEncoder:
     encoder: PreTrainedModel
     projection: nn.Module | None
     settings: dict[str, Any]
+
+
+def split_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Split into settings of PRDConfig and arguments of the vision and of the text encoder, these without prefix.
+
+    Raises:
+        TypeError: an argument is neither.
+    """
+    names = {field.name for field in fields(PRDConfig)}
+    settings = {name: value for name, value in arguments.items() if name in names}
+    rest = {name: value for name, value in arguments.items() if name not in names}
+    vision = {name.removeprefix("vision_"): value for name, value in rest.items() if name.startswith("vision_")}
+    text = {name.removeprefix("text_"): value for name, value in rest.items() if name.startswith("text_")}
+    unknown = [name for name in rest if not name.startswith(("vision_", "text_"))]
+    if unknown:
+        raise TypeError(
+            f"unknown arguments {', '.join(unknown)}: neither settings of PRDConfig nor vision_* or text_*"
+        )
+    return settings, vision, text
 
 
 def load_vision_encoder(vision: str | os.PathLike, dtype: torch.dtype, arguments: dict[str, Any]) -> PublishedEncoder:

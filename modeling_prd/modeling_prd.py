@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .checkpoints_prd import load_text_encoder, load_vision_encoder
+from .checkpoints_prd import load_text_encoder, load_vision_encoder, split_arguments
 from .configuration_prd import PRDConfig
 from .distributed_prd import world_size
 from .encoders_prd import build_encoder, patch_count, stage_state
@@ -137,7 +137,7 @@ class PRDModel(PRDPreTrainedModel):
             ValueError: a checkpoint's key is missing, extra or misshaped, or a setting contradicts a published head.
             TypeError: an argument is none of the above.
         """
-        settings, vision_arguments, text_arguments = _split_arguments(kwargs)
+        settings, vision_arguments, text_arguments = split_arguments(kwargs)
         published = (
             load_vision_encoder(vision, dtype, vision_arguments),
             load_text_encoder(text, dtype, text_arguments),
@@ -247,10 +247,14 @@ class PRDModel(PRDPreTrainedModel):
             token_type_ids: accepted as tokenizers give it, and not used: a report is one segment.
 
         Raises:
-            ValueError: no input at all, an input of a wanted loss is missing, numbers of images and reports differ
-                with `return_loss=True`, or a report has no word.
+            ValueError: no input at all, an input of a wanted loss is missing, inputs differ in their number of reports
+                (or of images, with `return_loss=True`), or a report has no word.
         """
-        self._check_inputs(pixel_values, input_ids, word_ids, perturbed_input_ids, return_loss)
+        _check_rows(
+            pixel_values, input_ids, word_ids=word_ids, perturbed_input_ids=perturbed_input_ids, report_ids=report_ids
+        )
+        if return_loss:
+            self._check_wanted_losses(pixel_values, input_ids, word_ids, perturbed_input_ids)
         images = reports = None
         values: dict[str, Tensor | None] = {}
         if pixel_values is not None:
@@ -340,20 +344,13 @@ class PRDModel(PRDPreTrainedModel):
             words = self.text_head.words(hidden_state[:reports, :length], word_ids)
         return ReportVectors(embeds[:reports], perturbed, words)
 
-    def _check_inputs(
+    def _check_wanted_losses(
         self,
         pixel_values: Tensor | None,
         input_ids: Tensor | None,
         word_ids: Tensor | None,
         perturbed_input_ids: Tensor | None,
-        return_loss: bool | None,
     ) -> None:
-        if pixel_values is None and input_ids is None:
-            raise ValueError("give pixel_values, input_ids or both")
-        if input_ids is None and (word_ids is not None or perturbed_input_ids is not None):
-            raise ValueError("word_ids and perturbed_input_ids belong to input_ids, which is missing")
-        if not return_loss:
-            return
         absent = {
             "pixel_values": pixel_values is None,
             "input_ids": input_ids is None,
@@ -365,19 +362,18 @@ class PRDModel(PRDPreTrainedModel):
             raise ValueError(f"return_loss=True needs {missing} (alpha={self.config.alpha}, beta={self.config.beta})")
 
 
-def _split_arguments(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Split into settings of PRDConfig and arguments of the vision and of the text encoder, these without prefix."""
-    names = {field.name for field in fields(PRDConfig)}
-    settings = {name: value for name, value in arguments.items() if name in names}
-    rest = {name: value for name, value in arguments.items() if name not in names}
-    vision = {name.removeprefix("vision_"): value for name, value in rest.items() if name.startswith("vision_")}
-    text = {name.removeprefix("text_"): value for name, value in rest.items() if name.startswith("text_")}
-    unknown = [name for name in rest if not name.startswith(("vision_", "text_"))]
-    if unknown:
-        raise TypeError(
-            f"unknown arguments {', '.join(unknown)}: neither settings of PRDConfig nor vision_* or text_*"
-        )
-    return settings, vision, text
+def _check_rows(pixel_values: Tensor | None, input_ids: Tensor | None, **with_reports: Tensor | None) -> None:
+    """Raise if there is nothing to encode, or if inputs that belong to reports have not one row a report."""
+    if pixel_values is None and input_ids is None:
+        raise ValueError("give pixel_values, input_ids or both")
+    reports = None if input_ids is None else len(input_ids)
+    for name, value in with_reports.items():
+        if value is None:
+            continue
+        if reports is None:
+            raise ValueError(f"{name} belongs to input_ids, which is missing")
+        if len(value) != reports:
+            raise ValueError(f"{name} has {len(value)} rows for {reports} reports")
 
 
 __all__ = ["PRDModel", "PRDOutput", "PRDPreTrainedModel"]

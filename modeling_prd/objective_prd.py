@@ -78,7 +78,7 @@ def compare(
         Fields of [`PRDOutput`] by name.
     """
     results: dict[str, Tensor] = {}
-    if reports.perturbed is not None:
+    if reports.perturbed is not None and len(images.embeds) == len(reports.embeds):
         logits = perturbation_logits(images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature)
         results["perturbation_logits"] = gather_batch(logits, padding=-torch.inf) if gather else logits
     if gather:

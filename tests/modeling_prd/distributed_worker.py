@@ -14,6 +14,17 @@ BATCH_SIZE = 4
 LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
 
+def _share(rows: list[int]) -> dict[str, torch.Tensor]:
+    """Take rows of the tiny batch, without the last perturbations if none of the rows uses them."""
+    batch = tiny_batch(BATCH_SIZE)
+    batch["perturbation_mask"][1] = torch.tensor([True, False, False])
+    batch = {name: value[rows] for name, value in batch.items()}
+    used = int(batch["perturbation_mask"].any(dim=0).nonzero().max()) + 1
+    for name in ("perturbed_input_ids", "perturbed_attention_mask", "perturbation_mask"):
+        batch[name] = batch[name][:, :used]
+    return batch
+
+
 def training_step(rows: list[int], settings: dict[str, Any], distributed: bool) -> dict[str, Any]:
     """Run the rows of the tiny batch through a model in training mode, forward and backward, in float64.
 
@@ -21,7 +32,7 @@ def training_step(rows: list[int], settings: dict[str, Any], distributed: bool) 
         The losses, the shapes of all outputs, and the gradients by parameter.
     """
     model = tiny_model("vit_modernbert", learn_temperature=True, **settings).double().train()
-    batch = {name: value[rows] for name, value in tiny_batch(BATCH_SIZE).items()}
+    batch = _share(rows)
     trained = DistributedDataParallel(model) if distributed else model
     output: PRDOutput = trained(**batch, return_loss=True)
     output.loss.backward()
@@ -33,7 +44,7 @@ def training_step(rows: list[int], settings: dict[str, Any], distributed: bool) 
 
 
 def run(rank: int, shares: list[list[list[int]]], settings: list[dict[str, Any]], folder: str) -> None:
-    """Be process `rank`: step on its part of every sharing of the rows, with each of the settings; save the results."""
+    """Be process `rank`: step on its part of every sharing of the rows with each setting, and save what came out."""
     torch.set_num_threads(1)
     rendezvous = f"file://{folder}/rendezvous"
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=len(shares[0]))

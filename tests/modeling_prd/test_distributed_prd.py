@@ -12,7 +12,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"local_variant": "gloria", "vision_pooling": "flatten"},
     {"gather_negatives": False},
 ]
-# Even rows have reports of 5 words and odd ones of 2; rows 0 and 1 share their report.
+# Even rows have reports of 5 words and odd ones of 2; rows 0 and 1 share their report; row 1 has one perturbation.
 SHARES = {"even": [[0, 2], [1, 3]], "uneven": [[0, 2, 3], [1]]}
 
 

@@ -53,8 +53,9 @@ def test_texts_alone_give_text_vectors_first() -> None:
 
 def test_one_image_and_several_texts_give_logits_and_no_loss() -> None:
     batch = tiny_batch(size=4)
-    output = tiny_model()(pixel_values=batch["pixel_values"][:1], **_some(batch, *REPORTS, "word_ids"))
-    assert output.loss is None
+    batch["pixel_values"] = batch["pixel_values"][:1]
+    output = tiny_model()(**batch)
+    assert output.loss is output.perturbation_logits is None
     assert output.logits_per_image.shape == output.local_logits_per_image.shape == (1, 4)
 
 
@@ -153,13 +154,21 @@ def test_a_loss_without_weight_needs_no_input() -> None:
     ("inputs", "message"),
     [
         ((), "give pixel_values, input_ids or both"),
-        (("pixel_values", "word_ids"), "word_ids and perturbed_input_ids belong to input_ids"),
+        (("pixel_values", "word_ids"), "word_ids belongs to input_ids, which is missing"),
+        (("pixel_values", "perturbed_input_ids"), "perturbed_input_ids belongs to input_ids, which is missing"),
     ],
     ids=str,
 )
 def test_inputs_that_make_no_sense_are_an_error(inputs: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_model()(**_some(tiny_batch(), *inputs))
+
+
+@pytest.mark.parametrize("name", ["word_ids", "perturbed_input_ids", "report_ids"])
+def test_a_row_too_few_is_named(name: str) -> None:
+    batch = tiny_batch(size=4)
+    with pytest.raises(ValueError, match=f"{name} has 3 rows for 4 reports"):
+        tiny_model()(**(batch | {name: batch[name][:3]}))
 
 
 def test_a_report_too_many_is_an_error_when_a_loss_is_wanted() -> None:
