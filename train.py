@@ -1,5 +1,6 @@
 """Pre-train PRD: `accelerate launch train.py [--config recipes/NAME.yaml] [--flag value ...]`."""
 
+import os
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -75,7 +76,7 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision={"none": "no"}.get(recipe.optimization.mixed_precision, recipe.optimization.mixed_precision),
         gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
@@ -83,6 +84,11 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
         log_with=recipe.run.report_to or None,
         project_dir=str(Path(recipe.run.output_dir) / "logs"),
     )
+    if accelerator.device.type == "cpu":
+        # `accelerate launch` leaves one thread to a process unless it is told otherwise.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(recipe.run.cpu_threads or max(1, cores // accelerator.num_processes))
+    return accelerator
 
 
 def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict, seconds: float) -> ModelCardContents:

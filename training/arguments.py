@@ -179,6 +179,7 @@ class RunArguments:
     Attributes:
         output_dir: becomes a Hub-ready model folder; checkpoints in its `checkpoints`.
         device: auto, cpu, cuda or mps.
+        cpu_threads: threads of each process on CPUs; by default the cores shared among the processes.
         seed: of weights, order, augmentation and dropout.
         eval_batch_size: rows an encoder sees at once in evaluation.
         save_steps: write a checkpoint each so many optimizer steps; by default after each epoch.
@@ -193,6 +194,7 @@ class RunArguments:
 
     output_dir: str = "outputs/prd"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    cpu_threads: int | None = None
     seed: int = 0
     eval_batch_size: int = 64
     save_steps: int | None = None
@@ -215,10 +217,10 @@ class Recipe:
     run: RunArguments = field(default_factory=RunArguments)
 
     def __post_init__(self) -> None:
-        if (self.model.vision_model is None) == (self.model.vision_config is None):
-            raise ValueError("a recipe names either vision_model or vision_config, and not both")
-        if (self.model.text_model is None) == (self.model.text_config is None):
-            raise ValueError("a recipe names either text_model or text_config, and not both")
+        published = (self.model.vision_model, self.model.text_model)
+        from_scratch = (self.model.vision_config, self.model.text_config)
+        if sorted([published.count(None), from_scratch.count(None)]) != [0, 2]:
+            raise ValueError("a recipe names vision_model and text_model, or vision_config and text_config")
         for section, name, least in _BOUNDS:
             value = getattr(getattr(self, section), name)
             if value is not None and value < least:
@@ -254,6 +256,7 @@ _BOUNDS = (
     ("optimization", "learning_rate", 0.0),
     ("run", "save_steps", 1),
     ("run", "logging_steps", 1),
+    ("run", "cpu_threads", 1),
     ("run", "eval_batch_size", 1),
 )
 

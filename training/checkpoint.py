@@ -21,6 +21,7 @@ _FREE_KEYS = frozenset(
         "resume",
         "overwrite",
         "device",
+        "cpu_threads",
         "save_steps",
         "save_total_limit",
         "report_to",

@@ -27,16 +27,13 @@ def phantom_folder(arguments: DataArguments) -> Path:
 
     It lies in the datasets cache under a hash of the arguments and the generator's version.
     """
-    build = {
-        "train": arguments.phantom_train,
-        "image_size": arguments.phantom_image_size,
-        "seed": arguments.phantom_seed,
-        "difficulty": arguments.phantom_difficulty,
-    }
-    key = hashlib.sha256(json.dumps([phantom.GENERATOR_VERSION, build], sort_keys=True).encode()).hexdigest()[:16]
+    train, image_size = arguments.phantom_train, arguments.phantom_image_size
+    seed, difficulty = arguments.phantom_seed, arguments.phantom_difficulty
+    identity = json.dumps([phantom.GENERATOR_VERSION, train, image_size, seed, difficulty])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder = Path(config.HF_DATASETS_CACHE) / "phantom_cxr" / key
     if not folder.exists():
-        phantom.build(folder, **build)
+        phantom.build(folder, train=train, image_size=image_size, seed=seed, difficulty=difficulty)
     return folder
 
 

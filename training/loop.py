@@ -58,6 +58,8 @@ class PreTrainer:
         self.output_dir = Path(recipe.run.output_dir)
         arguments = recipe.optimization
         optimizer = build_optimizer(model, arguments)
+        if recipe.model.compile:
+            model.compile(dynamic=True)
         self.model, self.optimizer, self.batches = accelerator.prepare(model, optimizer, self._training_batches())
         self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
         self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch

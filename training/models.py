@@ -121,7 +121,7 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
         OSError: a checkpoint is not there.
     """
     heads = {key: getattr(arguments, key) for key in _HEAD_KEYS if getattr(arguments, key) is not None}
-    if arguments.vision_model is not None:
+    if arguments.vision_model is not None and arguments.text_model is not None:
         model = PRDModel.from_vision_text_pretrained(arguments.vision_model, arguments.text_model, **heads)
     else:
         vocabulary = {"vocab_size": len(tokenizer)}

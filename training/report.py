@@ -65,8 +65,8 @@ def draw_curves(history: list[Tree], path: Path) -> None:
     losses.set(xlabel="optimizer step", ylabel="training loss", title="Losses")
     evaluated = [line for line in history if "validation" in line]
     for name, keys in _HEADLINE.items():
-        lines = [(line["step"], _lookup(line, keys)) for line in evaluated]
-        points = [(step, leaf) for step, leaf in lines if leaf is not None]
+        found = [(line["step"], _lookup(line, keys)) for line in evaluated]
+        points = [(step, leaf) for step, leaf in found if leaf is not None]
         if points:
             steps, leaves = zip(*points, strict=True)
             (curve,) = scores.plot(steps, [leaf["value"] for leaf in leaves], marker="o", label=name)

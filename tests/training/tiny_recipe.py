@@ -29,4 +29,5 @@ TINY_RECIPE: dict[str, Any] = {
     "num_train_epochs": 2,
     "logging_steps": 1,
     "device": "cpu",
+    "cpu_threads": 1,
 }
