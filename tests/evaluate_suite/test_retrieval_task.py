@@ -190,6 +190,15 @@ def test_ranking_by_local_scores_goes_through_the_same_code(pairs: Dataset) -> N
     assert tree == retrieval.from_similarity(scores, report_of_image, studies, n_bootstrap=20)
 
 
+def test_scores_that_differ_by_rounding_alone_are_tied() -> None:
+    similarity = np.array([[0.5, 0.5 - 1e-13], [0.5 - 1e-13, 0.5]])
+    tree = retrieval.from_similarity(similarity, np.array([0, 1]), ["a", "b"], n_bootstrap=20)
+    apart = retrieval.from_similarity(np.eye(2) * 1e-11, np.array([0, 1]), ["a", "b"], n_bootstrap=20)
+    for way in DIRECTIONS:
+        assert tree[way]["recall_at_1"]["value"] == 0
+        assert apart[way]["recall_at_1"]["value"] == 1
+
+
 def test_a_score_of_minus_infinity_ranks_last() -> None:
     similarity = np.array([[-np.inf, 0.0], [0.0, -np.inf]])
     assert values(retrieval.from_similarity(similarity, np.array([0, 1]), [0, 1])) == loop_values(

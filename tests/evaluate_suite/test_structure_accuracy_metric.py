@@ -127,8 +127,9 @@ def test_equal_scores_are_wrong_everywhere_but_right_by_chance_when_ties_are_sha
     assert results["accuracy_ties_shared"] == pytest.approx(results["chance"])
 
 
-def test_scores_are_compared_in_float64() -> None:
-    assert structure_scores([[0.5 + 1e-12, 0.5]], [0])["accuracy"] == 1
+@pytest.mark.parametrize("as_type", [list, np.array])
+def test_scores_are_compared_in_float64(as_type: Any) -> None:
+    assert structure_scores(as_type([[0.5 + 1e-12, 0.5]]), [0])["accuracy"] == 1
 
 
 def test_a_masked_candidate_is_as_if_it_were_not_there() -> None:
@@ -216,6 +217,8 @@ def test_a_resample_draws_as_many_studies_as_there_are() -> None:
     counts = np.concatenate(list(resampled_group_counts(7, 50, seed=0)))
     assert counts.shape == (50, 7)
     assert (counts.sum(axis=1) == 7).all()
+    with pytest.raises(ValueError, match="no group to resample"):
+        next(resampled_group_counts(0, 50, seed=0))
 
 
 def test_a_ratio_without_rows_in_a_resample_is_left_out_of_its_interval() -> None:
