@@ -268,8 +268,7 @@ def _for_separate_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokeniz
     tokenizer = copy.deepcopy(tokenizer)
     for step in _byte_level_steps(tokenizer.backend_tokenizer.pre_tokenizer):
         step.add_prefix_space = True
-    tokenizer.add_prefix_space = True
-    tokenizer.init_kwargs["add_prefix_space"] = True  # what save_pretrained writes
+    tokenizer.add_prefix_space = True  # what save_pretrained writes
     return tokenizer
 
 

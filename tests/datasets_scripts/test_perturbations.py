@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import cycle, islice, permutations, product
 from pathlib import Path
 
@@ -157,6 +157,27 @@ def test_a_shuffle_changes_the_report_whenever_another_result_exists(
     for name in set(SHUFFLES) - {"swap_adjacent_words", "reverse_sentence"}:
         another_exists = any(result != words for result in results_by_rule(name, words, tags))
         assert (perturbed[name] != report) == another_exists, name
+
+
+class FixedTagger:
+    """Gives every word the same tag."""
+
+    def __init__(self, tag: str) -> None:
+        self.fixed = tag
+
+    def tag(self, reports: Iterable[list[str]]) -> Iterator[list[str]]:
+        return ([self.fixed] * len(words) for words in reports)
+
+
+@pytest.mark.parametrize("tag", [*sorted(NOUNS | ADJECTIVES | VERBS), "RB", "IN", "DT", "CD"])
+def test_penn_tags_decide_which_words_move(perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch, tag: str):
+    monkeypatch.setattr(perturber, "_tagger", FixedTagger(tag))
+    perturbed = perturber.perturb("right clear")
+    changed = {name for name, text in perturbed.items() if text != "right clear"}
+    assert ("shuffle_nouns_adjectives" in changed) == (tag in NOUNS | ADJECTIVES)
+    assert ("shuffle_all_but_nouns_adjectives" in changed) == (tag not in NOUNS | ADJECTIVES)
+    assert ("shuffle_nouns_verbs_adjectives" in changed) == (tag in NOUNS | ADJECTIVES | VERBS)
+    assert ("replace_adjectives_with_antonyms" in changed) == (tag in ADJECTIVES)
 
 
 def test_groups_that_are_powers_of_one_word_cannot_be_told_apart(perturber: ReportPerturber):

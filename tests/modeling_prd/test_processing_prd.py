@@ -149,6 +149,14 @@ def test_byte_level_bpe_writes_a_word_alike_wherever_it_stands(tokenizer: Any):
     assert torch.equal(as_plain_text, ids)
 
 
+@pytest.mark.parametrize("tokenizer", [byte_level_bpe, gpt2, roberta])
+def test_the_saved_tokenizer_alone_splits_as_the_processor_does(tmp_path: Path, tokenizer: Any):
+    processor = PRDProcessor(image_processor(), tokenizer())
+    processor.save_pretrained(tmp_path)
+    alone = type(processor.tokenizer).from_pretrained(tmp_path)
+    assert alone("heart size")["input_ids"] == processor(text="heart size")["input_ids"][0]
+
+
 def test_the_tokenizer_that_was_given_is_left_alone():
     given_one = byte_level_bpe()
     before = given_one("clear")["input_ids"]
