@@ -14,6 +14,9 @@ from .card import ModelCardContents, render_model_card
 from .evaluation import Tree
 from .report import draw_curves
 
+# The recipe holds paths of the machine; the card has it without them.
+_STAYS_LOCAL = ("checkpoints/*", "logs/*", "recipe.yaml", "partial-*")
+
 
 def write_model_folder(
     model: PRDModel,
@@ -56,5 +59,5 @@ def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
     """
     api = HfApi()
     address = api.create_repo(repo_id, private=not public, exist_ok=True)
-    api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=["checkpoints/*", "logs/*", "partial-*"])
+    api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=list(_STAYS_LOCAL))
     return str(address)

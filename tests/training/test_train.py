@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import load_dataset
+from hub_server import running_hub
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE
 
@@ -339,3 +340,36 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(write_recipe
     recipe, _ = write_recipe(learning_rate=1e30, max_grad_norm=0.0, warmup_ratio=0.0, optimizer="sgd")
     with pytest.raises(FloatingPointError, match="step"):
         train.main(["--config", str(recipe)])
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_a_pushed_folder_is_private_unless_said_and_loads_from_the_hub(finished_run, tmp_path: Path, public: bool):
+    run = finished_run[0]
+    with running_hub() as hub:
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": hub.address,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_TOKEN": "hf_test",
+            "HF_HOME": str(tmp_path / "hf"),
+            "PYTHONPATH": str(ROOT),
+        }
+        push = f"from training.publish import *; push_model_folder(Path({str(run)!r}), 'org/prd', public={public})"
+        subprocess.run([sys.executable, "-c", push], cwd=tmp_path, env=environment, check=True)
+        repository = hub.repositories["org/prd"]
+        assert repository.private is not public
+        assert repository.files["model.safetensors"] == (run / "model.safetensors").read_bytes()
+        assert not [path for path in repository.files if path.startswith(("checkpoints/", "logs/", "recipe"))]
+        if public:
+            return
+        environment.pop("PYTHONPATH")
+        load = (
+            "from transformers import AutoModel, AutoProcessor\n"
+            "model = AutoModel.from_pretrained('org/prd', trust_remote_code=True)\n"
+            "processor = AutoProcessor.from_pretrained('org/prd', trust_remote_code=True)\n"
+            "inputs = processor(text='the lungs are clear', return_tensors='pt')\n"
+            "assert model(**inputs).text_embeds.shape == (1, 8)\n"
+        )
+        subprocess.run([sys.executable, "-c", load], cwd=tmp_path, env=environment, check=True)
