@@ -116,7 +116,10 @@ def split_reports(reports: Sequence[OpenIReport], seed: int) -> dict[str, list[O
 def image_id_of_file(name: str) -> str:
     """The id for a file name of the NLM (`CXR1000_IM-0003-1001.png`) or of Kaggle (`1000_IM-0003-1001.dcm.png`)."""
     stem = name[: -len(".png")].removesuffix(".dcm")
-    return stem if stem.startswith("CXR") else f"CXR{stem}"
+    if stem.startswith("CXR"):
+        return stem
+    # The NLM writes the number of study 1, and of no other, twice: CXR1_1_IM-0001-3001.
+    return f"CXR1_{stem}" if stem.startswith("1_") else f"CXR{stem}"
 
 
 def _image_files(folder: Path, corpus: Sequence[OpenIReport], image_size: int) -> ImageSource:

@@ -59,6 +59,11 @@ def test_file_names_of_the_nlm_and_of_kaggle_give_the_id(name: str) -> None:
     assert image_id_of_file(name) == "CXR1000_IM-0003-1001"
 
 
+def test_the_first_study_s_number_stands_twice_in_the_ids_of_the_nlm() -> None:
+    assert image_id_of_file("1_IM-0001-3001.dcm.png") == image_id_of_file("CXR1_1_IM-0001-3001.png")
+    assert image_id_of_file("1_IM-0001-3001.dcm.png") == "CXR1_1_IM-0001-3001"
+
+
 def test_every_image_of_a_report_with_findings_is_a_row(drawn: Path) -> None:
     dataset = load(drawn)
 
