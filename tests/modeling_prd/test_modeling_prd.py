@@ -69,6 +69,15 @@ def test_features_are_projected_and_not_normalised() -> None:
         assert not torch.allclose(features.pooler_output.norm(dim=-1), torch.ones(4))
 
 
+def test_every_perturbed_report_has_its_own_vector() -> None:
+    model, batch = tiny_model(), tiny_batch()
+    output = model(**batch)
+    for place in range(3):
+        inputs = batch["perturbed_input_ids"][:, place], batch["perturbed_attention_mask"][:, place]
+        expected = torch.nn.functional.normalize(model.get_text_features(*inputs).pooler_output, dim=-1)
+        torch.testing.assert_close(output.perturbed_embeds[:, place], expected)
+
+
 def test_local_vectors_are_the_forwards() -> None:
     model, batch = tiny_model(), tiny_batch()
     output = model(**batch)
