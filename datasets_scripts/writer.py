@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -148,7 +149,8 @@ class _ShardWriter:
                     yield self._example(record, image)
                 elif self.on_unreadable == "skip":
                     self.unreadable += 1
-                    logger.warning("left out, image unreadable: %s", image)
+                    with bar.external_write_mode(sys.stderr):  # on a line of its own, not behind the bar
+                        logger.warning("left out, image unreadable: %s", image)
                 else:
                     raise image
 

@@ -1,4 +1,5 @@
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -284,6 +285,42 @@ def test_a_failed_replacement_leaves_the_old_dataset(tmp_path: Path, perturber: 
 
     assert file_hashes(out) == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_old_dataset_comes_back_when_the_new_one_cannot_be_moved_into_place(
+    tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write_dataset(out, {"train": [PLAIN]}, INFO, perturber, progress=False)
+    before = file_hashes(out)
+    move = os.replace
+
+    def refuse_the_new_one(source: Path, target: Path) -> None:
+        if source.name == "whole":
+            raise PermissionError(f"cannot move to {target}")
+        move(source, target)
+
+    monkeypatch.setattr("datasets_scripts.writer.os.replace", refuse_the_new_one)
+    with pytest.raises(PermissionError, match="cannot move to"):
+        write_dataset(out, {"train": [RICH]}, INFO, perturber, overwrite=True, progress=False)
+
+    assert file_hashes(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path, perturber: ReportPerturber) -> None:
+    (tmp_path / "out").write_text("notes")
+
+    with pytest.raises(FileExistsError, match="out is a file; name a folder"):
+        write_dataset(tmp_path / "out", {"train": [PLAIN]}, INFO, perturber, overwrite=True, progress=False)
+
+    assert (tmp_path / "out").read_text() == "notes"
+
+
+@pytest.mark.parametrize("counts", [{"rows_per_shard": 0}, {"num_proc": 0}])
+def test_counts_below_one_are_refused(tmp_path: Path, perturber: ReportPerturber, counts: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="rows_per_shard and num_proc must be at least 1"):
+        write_dataset(tmp_path / "out", {"train": [PLAIN]}, INFO, perturber, progress=False, **counts)
 
 
 @pytest.mark.parametrize("prepare", [Path.mkdir, lambda out: None], ids=["empty", "absent"])
