@@ -87,10 +87,11 @@ def _has_boxes(state: PhantomState) -> bool:
 
 
 def _boxes(boxes: dict[str, tuple[int, int, int, int]], report: PhantomReport) -> tuple[Box, ...]:
-    labels = {"heart": "Cardiomegaly"} | {name: str(FINDINGS[name].label) for name in FINDINGS}
+    labels = {"heart": "Cardiomegaly"} | {name: spec.label for name, spec in FINDINGS.items() if spec.label}
     return tuple(
         Box(labels[name], report.phrases[name], (float(x0), float(y0), float(x1), float(y1)))
         for name, (x0, y0, x1, y1) in boxes.items()
+        if name in labels
     )
 
 

@@ -18,7 +18,7 @@ from .phantom_state import Difficulty, PhantomState
 Array = NDArray[np.float64]
 
 SIDE_SIGN: dict[str, float] = {"left": 1.0, "right": -1.0}
-HEART_RATIO: dict[str, float] = {"normal": 0.46, "mild": 0.56, "moderate": 0.655, "severe": 0.75}
+HEART_RATIO: dict[str, float] = {"normal": 0.44, "mild": 0.55, "moderate": 0.66, "severe": 0.77}
 """Cardiothoracic ratio of each heart size."""
 BASE_SHIFT: dict[str, float] = {"low": -0.20, "normal": 0.0, "high": 0.14}
 """How far each lung volume moves the diaphragm down."""
@@ -120,6 +120,7 @@ class Chest:
         base: y of each side's diaphragm. [S, S]
         lung_height: from each lung's apex to the dome of its diaphragm.
         heart: mask of the heart. [S, S]
+        turn: shift of the mediastinum against the ribs.
     """
 
     def __init__(self, state: PhantomState, image_size: int, rng: np.random.Generator, difficulty: Difficulty) -> None:
@@ -127,6 +128,10 @@ class Chest:
         self.rng = rng
         self.difficulty = difficulty
         self.acquisition = sample_acquisition(rng)
+        rotation = state.get("rotation")
+        self.turn = self.acquisition.turn
+        if rotation is not None:
+            self.turn += 0.11 * SIDE_SIGN[str(rotation.side)]
         self.x, self.y = self._coordinates()
         self.spine_x = self._spine(state)
         self.base: dict[str, Array] = {}
@@ -157,12 +162,16 @@ class Chest:
 
     def _spine(self, state: PhantomState) -> Array:
         scoliosis = state.get("scoliosis")
-        bend = 0.0 if scoliosis is None else 0.20 * SIDE_SIGN[str(scoliosis.side)]
-        return self.acquisition.turn * 0.3 + bend * bump((self.y / 0.8) ** 2) - 0.3 * bend
+        bend = 0.0
+        if scoliosis is not None:
+            bend = (0.14 if scoliosis.size == "small" else 0.28) * SIDE_SIGN[str(scoliosis.side)]
+        return self.turn * 0.3 + bend * bump((self.y / 0.8) ** 2) - 0.3 * bend
 
     def _dome(self, state: PhantomState, side: str) -> float:
         raised = state.get("raised_diaphragm")
-        rise = 0.24 if raised is not None and raised.side == side else 0.0
+        rise = 0.0
+        if raised is not None and raised.side == side:
+            rise = 0.14 if raised.size == "small" else 0.28
         return 0.40 + BASE_SHIFT[state.lung_volume] + self.acquisition.base[0 if side == "right" else 1] - rise
 
     def _lung(self, state: PhantomState, side: str) -> Array:
@@ -176,7 +185,7 @@ class Chest:
     def _heart(self, state: PhantomState) -> Array:
         half = THORAX_HALF_WIDTH * (HEART_RATIO[state.heart] + self.acquisition.heart_jitter)  # half the heart's width
         shift = BASE_SHIFT[state.lung_volume] * 0.7
-        centre_x = 0.30 * half + self.acquisition.turn
+        centre_x = 0.30 * half + self.turn
         across = (self.x - centre_x) / half
         along = (self.y - 0.22 - shift - 0.12 * across) / (0.24 + 0.32 * half)
         return ramp(1.0 - across * across - along * along, 0.14)
@@ -185,6 +194,9 @@ class Chest:
         x, y, rng, clutter = self.x, self.y, self.rng, self.difficulty.clutter
         tissue = self.acquisition.tissue
         widest = 0.93 - 0.32 * ramp(-y - 0.72, 0.5)  # the neck above the shoulders
+        if state.get("habitus") is not None:
+            widest = widest + 0.16 * ramp(y + 0.6, 0.8)
+            tissue += 0.07
         body = ramp(widest - np.abs(x), 0.08)
         density = tissue * body * (1.0 + 0.12 * smooth_noise(rng, self.size, 3))
         lungs = self.lungs["left"] + self.lungs["right"]
@@ -226,10 +238,11 @@ class Chest:
         return 0.10 * column * (1.0 - 0.6 * discs) + ribs * cage * ramp(out - 0.08, 0.05) + 0.11 * clavicle
 
     def _mediastinum(self, state: PhantomState) -> Array:
-        x, y = self.x - self.acquisition.turn, self.y
+        x, y = self.x - self.turn, self.y
         band = ramp(0.13 + 0.05 * y - np.abs(x), 0.06) * ramp(y + 0.95, 0.1)
         trachea = ramp(0.035 - np.abs(x), 0.03) * ramp(-0.22 - y, 0.05)
-        widen = 1.0 if state.get("tortuous_aorta") is None else 2.0
+        tortuous = state.get("tortuous_aorta")
+        widen = 1.0 if tortuous is None else (1.6 if tortuous.size == "small" else 2.4)
         knob = bump(((x - 0.08) / (0.06 + 0.07 * widen)) ** 2 + ((y + 0.38) / (0.11 + 0.04 * widen)) ** 2)
         descending = ramp(0.04 * widen - np.abs(x - 0.07 - 0.06 * widen * bump((y / 0.5) ** 2)), 0.05)
         aorta = np.maximum(ramp(knob - 0.10, 0.2), 0.7 * descending * ramp(y + 0.36, 0.1))

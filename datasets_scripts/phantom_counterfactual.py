@@ -96,10 +96,13 @@ def _one_of(items: list[Finding], rng: np.random.Generator) -> Finding | None:
     return items[int(rng.random() * len(items))] if items else None
 
 
-def _another(values: Mapping[str, float], current: str | None, rng: np.random.Generator) -> str:
-    """A value other than the current one, all equally likely."""
-    others = [value for value in values if value != current]
-    return others[int(rng.random() * len(others))]
+def _next_value(values: Mapping[str, float], current: str, rng: np.random.Generator) -> str | None:
+    """A neighbouring value: of two, the other; of more, the one above or below, None where they end there."""
+    ordered = list(values)
+    if len(ordered) == 2:
+        return ordered[1 - ordered.index(current)]
+    place = ordered.index(current) + (1 if rng.random() < 0.5 else -1)
+    return ordered[place] if 0 <= place < len(ordered) else None
 
 
 def _replaced(finding: Finding, **changes: str) -> Finding:
@@ -116,22 +119,30 @@ def _flip_presence(state: PhantomState, choices: Choices, rng: np.random.Generat
     return state.without(name) if state.get(name) else state.including(sample_finding(name, rng))
 
 
+def _editable(finding: Finding) -> tuple[str, ...]:
+    # The side of a device or of a curved spine is plain to see; they would only make the measurement easier.
+    attributes = FINDINGS[finding.name].attributes.items()
+    group = FINDINGS[finding.name].group
+    allowed = {"finding": ("side", "zone", "size"), "device": ("zone",), "lesser": ()}[group]
+    return tuple(attribute for attribute, values in attributes if values and attribute in allowed)
+
+
 def _change_attribute(attribute: str) -> Proposal:
-    """Change the side, zone or size of a finding or device that has it; the edit keeps how many there are."""
+    """Change the side, zone or size of a finding (of a device's too, the place of its tip); their number is kept."""
 
     def propose(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState | None:
-        named = [finding for finding in state.findings if FINDINGS[finding.name].group != "lesser"]
-        finding = _one_of([finding for finding in named if getattr(finding, attribute) is not None], rng)
+        finding = _one_of([finding for finding in state.findings if attribute in _editable(finding)], rng)
         if finding is None:
             return None
-        value = _another(FINDINGS[finding.name].attributes[attribute], getattr(finding, attribute), rng)
-        return state.including(_replaced(finding, **{attribute: value}))
+        value = _next_value(FINDINGS[finding.name].attributes[attribute], getattr(finding, attribute), rng)
+        return None if value is None else state.including(_replaced(finding, **{attribute: value}))
 
     return propose
 
 
-def _change_heart(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState:
-    return PhantomState(_another(HEART_SIZES, state.heart, rng), state.lung_volume, state.findings)
+def _change_heart(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState | None:
+    heart = _next_value(HEART_SIZES, state.heart, rng)
+    return None if heart is None else PhantomState(heart, state.lung_volume, state.findings)
 
 
 def _swap_finding(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState | None:

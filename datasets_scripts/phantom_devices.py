@@ -60,7 +60,7 @@ def _paint_pacemaker(chest: Chest, finding: Finding) -> Array:
 
 
 def _paint_sternal_wires(chest: Chest, finding: Finding) -> Array:
-    x = chest.x - chest.acquisition.turn
+    x = chest.x - chest.turn
     mask = np.zeros_like(x)
     for row in range(5):
         y = chest.y + 0.40 - 0.17 * row + uniform(chest.rng, -0.01, 0.01)

@@ -29,9 +29,10 @@ Box = tuple[int, int, int, int]
 MIN_IMAGE_SIZE = 32
 ZONE_DEPTH: Mapping[str, float] = MappingProxyType({"upper": 0.24, "mid": 0.55, "lower": 0.84})
 """The middle of each zone below the apex, as a share of the lung's height."""
-EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.08, "moderate": 0.32, "large": 0.60})
+EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.08, "moderate": 0.33, "large": 0.62})
 """The fluid's height above the dome of the diaphragm, as a share of the lung's height."""
-EDEMA_STRENGTH: Mapping[str, float] = MappingProxyType({"mild": 0.45, "severe": 1.0})
+STRENGTH: Mapping[str, float] = MappingProxyType({"small": 0.8, "large": 1.2, "mild": 0.45, "severe": 1.2})
+"""Factor on the density of a lung finding by its size: a larger one is thicker along the ray, too."""
 
 
 def draw(
@@ -46,8 +47,8 @@ def draw(
         difficulty: a key of `DIFFICULTIES`: contrast, noise and clutter.
 
     Returns:
-        (grey image uint8 [S, S], boxes): a box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, for each finding and
-        device by name, and for an enlarged "heart".
+        (grey image uint8 [S, S], boxes): a box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, for each finding that
+        has a place of its own, by name, and for an enlarged "heart".
 
     Raises:
         ValueError: image_size below 32, or an unknown difficulty.
@@ -98,7 +99,7 @@ def _paint_effusion(chest: Chest, finding: Finding) -> Array:
 def _paint_pneumothorax(chest: Chest, finding: Finding) -> Array:
     side = str(finding.side)
     out, lung = chest.lateral(side), chest.lungs[side]
-    depth = (0.10 if finding.size == "small" else 0.30) + uniform(chest.rng, -0.015, 0.015)
+    depth = (0.10 if finding.size == "small" else 0.34) + uniform(chest.rng, -0.015, 0.015)
     # The collapsed lung is the lung moved inwards and down by `depth`, most at the apex.
     across = (out - 0.43 - 0.02 * chest.y + 0.75 * depth) / (0.33 + 0.05 * chest.y - 0.35 * depth)
     along = (chest.y + 0.02 - 1.0 * depth) / (0.80 - 0.2 * depth)
@@ -117,30 +118,30 @@ def _paint_consolidation(chest: Chest, finding: Finding) -> Array:
     across = dx / (radius if finding.size == "small" else 0.30)
     blob = bump((across**2 + (dy / (0.9 * radius)) ** 2) * 0.55 * ragged * ragged) * chest.lungs[str(finding.side)]
     patchy = 1.0 + 0.25 * smooth_noise(chest.rng, chest.size, 20)
-    chest.density += 0.42 * chest.difficulty.contrast * blob * patchy
+    chest.density += 0.40 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * blob * patchy
     return blob
 
 
 def _paint_nodule(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
-    radius = 0.062 if finding.size == "small" else 0.135
+    radius = 0.062 if finding.size == "small" else 0.145
     disc = ramp(1.0 - (dx * dx + dy * dy) / (radius * radius), 0.7) * ramp(chest.lungs[str(finding.side)], 0.5)
-    chest.density += 0.42 * chest.difficulty.contrast * disc
+    chest.density += 0.42 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * disc
     return disc
 
 
 def _paint_atelectasis(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.38, 0.48)
     slope = uniform(chest.rng, -0.25, 0.25)
-    half_length, half_height = (0.15, 0.028) if finding.size == "small" else (0.29, 0.080)
+    half_length, half_height = (0.14, 0.028) if finding.size == "small" else (0.29, 0.085)
     band = ramp(1.0 - np.abs(dy - slope * dx) / half_height, 0.8) * ramp(half_length - np.abs(dx), 0.05)
     band = band * ramp(chest.lungs[str(finding.side)], 0.4)
-    chest.density += 0.36 * chest.difficulty.contrast * band
+    chest.density += 0.36 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * band
     return band
 
 
 def _paint_edema(chest: Chest, finding: Finding) -> Array:
-    strength = EDEMA_STRENGTH[str(finding.size)]
+    strength = STRENGTH[str(finding.size)]
     lungs = chest.lungs["left"] + chest.lungs["right"]
     out = np.abs(chest.x)
     wings = bump(((out - 0.26) / 0.36) ** 2 + ((chest.y - 0.02) / 0.58) ** 2) * lungs
@@ -148,6 +149,31 @@ def _paint_edema(chest: Chest, finding: Finding) -> Array:
     lines = ramp(reticular - 0.7, 0.3) * lungs * ramp(out - 0.25, 0.2)
     chest.density += strength * chest.difficulty.contrast * (0.40 * wings + 0.07 * lines)
     return wings
+
+
+def _paint_portable_marker(chest: Chest, finding: Finding) -> Array:
+    across, down = chest.x + uniform(chest.rng, 0.84, 0.90), chest.y + uniform(chest.rng, 0.80, 0.86)
+    plate = ramp(0.09 - np.abs(across), 0.02) * ramp(0.05 - np.abs(down), 0.02)
+    chest.density += 0.5 * plate * (0.5 + triangle_wave(across * 16.0))
+    return plate
+
+
+def _paint_rib_fracture(chest: Chest, finding: Finding) -> Array:
+    depth = ZONE_DEPTH[str(finding.zone)] + uniform(chest.rng, -0.04, 0.04)
+    out = chest.lateral(str(finding.side)) - uniform(chest.rng, 0.70, 0.76)
+    dy = chest.y - APEX_Y - depth * (0.40 - APEX_Y)
+    callus = bump((out / 0.07) ** 2 + (dy / 0.05) ** 2)
+    gap = ramp(0.010 - np.abs(out - 0.4 * dy), 0.012)
+    chest.density += 0.40 * callus * (1.0 - 0.8 * gap)
+    return callus
+
+
+def _paint_granuloma(chest: Chest, finding: Finding) -> Array:
+    dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
+    radius = max(0.030, 1.8 / chest.size)  # a pixel at least
+    dot = ramp(1.0 - (dx * dx + dy * dy) / radius**2, 0.6)
+    chest.density += 0.60 * dot
+    return dot
 
 
 _PAINTERS: Mapping[str, Callable[[Chest, Finding], Array]] = MappingProxyType(
@@ -158,6 +184,9 @@ _PAINTERS: Mapping[str, Callable[[Chest, Finding], Array]] = MappingProxyType(
         "nodule": _paint_nodule,
         "atelectasis": _paint_atelectasis,
         "edema": _paint_edema,
+        "portable": _paint_portable_marker,
+        "rib_fracture": _paint_rib_fracture,
+        "granuloma": _paint_granuloma,
     }
 )
-"""Of every finding but the devices, which have their own, and the lesser ones, which are part of the `Chest`."""
+"""Of every finding but the devices, which have their own, and those that are part of the `Chest`."""

@@ -1,7 +1,8 @@
 """The words of PhantomCXR's reports, in Open-I's manner: noun phrases, sentence frames and sentences.
 
-In a noun phrase, `{side}`, `{zone}` and `{size}` stand for the finding's words; a phrase that starts with `a ` takes
-an article. Alternatives that say the same stand beside each other; `phantom_report` picks among them.
+In a noun phrase, `{side}`, `{zone}` and `{size}` stand for the finding's words; one that starts with `a ` takes an
+article, one that starts with `some ` a plural verb and no article. Alternatives that say the same stand beside each
+other; `phantom_report` picks among them.
 """
 
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ NOUN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "{size} pulmonary edema",
             "{size} interstitial edema",
             "{size} pulmonary vascular congestion with edema",
-            "{size} perihilar opacities consistent with edema",
+            "some {size} perihilar opacities consistent with edema",
             "{size} bilateral perihilar edema",
         ),
         "central_line": (
@@ -78,23 +79,23 @@ NOUN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "a {side} pectoral cardiac device",
         ),
         "sternal_wires": (
-            "intact midline sternotomy wires",
-            "median sternotomy wires",
-            "postsurgical changes of prior sternotomy",
+            "some intact midline sternotomy wires",
+            "some median sternotomy wires",
+            "some postsurgical changes of prior sternotomy",
         ),
         "monitoring_leads": (
-            "monitoring leads overlying the chest",
-            "external electrodes and wires projecting over the thorax",
-            "cardiac monitor leads across the chest wall",
+            "some monitoring leads overlying the chest",
+            "some external electrodes and wires projecting over the thorax",
+            "some cardiac monitor leads across the chest wall",
         ),
         "surgical_clips": (
-            "surgical clips in the abdomen",
-            "cholecystectomy clips below the diaphragm",
-            "metallic clips of prior abdominal surgery",
+            "some surgical clips in the abdomen",
+            "some cholecystectomy clips below the diaphragm",
+            "some metallic clips of prior abdominal surgery",
         ),
         "spinal_hardware": (
             "posterior spinal fusion hardware",
-            "spinal stabilization rods and screws",
+            "some spinal stabilization rods and screws",
             "orthopedic hardware of the lower spine",
         ),
         "shoulder_prosthesis": (
@@ -103,19 +104,45 @@ NOUN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "a {side} humeral head replacement",
         ),
         "tortuous_aorta": (
-            "a tortuous thoracic aorta",
-            "an unfolded and ectatic aorta",
-            "tortuosity of the descending aorta",
+            "{size} tortuosity of the thoracic aorta",
+            "{size} unfolding of the aorta",
+            "{size} ectasia of the descending aorta",
         ),
         "scoliosis": (
-            "scoliosis of the thoracic spine convex to the {side}",
-            "a {side} convex curvature of the thoracic spine",
-            "mild thoracic scoliosis with {side} convexity",
+            "{size} scoliosis of the thoracic spine convex to the {side}",
+            "a {size} {side} convex curvature of the thoracic spine",
+            "{size} thoracic scoliosis with {side} convexity",
         ),
         "raised_diaphragm": (
-            "elevation of the {side} hemidiaphragm",
-            "an elevated {side} hemidiaphragm",
-            "a high riding {side} hemidiaphragm",
+            "{size} elevation of the {side} hemidiaphragm",
+            "{size} eventration of the {side} hemidiaphragm",
+            "a {side} hemidiaphragm with {size} elevation",
+        ),
+        "portable": (
+            "a portable AP view of the chest",
+            "a portable semi upright examination",
+            "bedside portable technique",
+        ),
+        "habitus": (
+            "large body habitus",
+            "abundant overlying soft tissue",
+            "some prominent soft tissues of a large patient",
+        ),
+        "rotation": (
+            "rotation of the patient to the {side}",
+            "{side} rotated positioning",
+            "patient rotation toward the {side}",
+        ),
+        "rib_fracture": (
+            "an old fracture of the {side} {zone}",
+            "a healed fracture deformity of the {side} {zone}",
+            "a remote {side} {zone} fracture",
+        ),
+        "granuloma": (
+            "a calcified granuloma in the {side} {zone}",
+            "a calcified {side} {zone} granuloma",
+            "a tiny calcification within the {side} {zone}",
+            "a granulomatous calcification projecting over the {side} {zone}",
         ),
     }
 )
@@ -126,6 +153,11 @@ ZONE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "upper": ("upper lobe", "upper lung", "upper lung zone", "apex"),
             "mid": ("midlung", "mid lung", "mid lung zone", "perihilar region"),
             "lower": ("lower lobe", "lower lung", "lower lung zone", "base"),
+        },
+        "rib_fracture": {
+            "upper": ("upper ribs", "third rib", "fourth rib"),
+            "mid": ("middle ribs", "sixth rib", "seventh rib"),
+            "lower": ("lower ribs", "ninth rib", "tenth rib"),
         },
         "central_line": {
             "vena cava": ("superior vena cava", "mid svc", "cavoatrial junction"),
@@ -153,18 +185,21 @@ SIZE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         },
         "atelectasis": {"small": ("mild", "minimal", "subtle"), "large": ("marked", "thick", "pronounced")},
         "edema": {"mild": ("mild", "slight", "minimal"), "severe": ("severe", "marked", "florid")},
+        "tortuous_aorta": {"small": ("mild", "slight"), "large": ("marked", "pronounced")},
+        "scoliosis": {"small": ("mild", "minimal", "slight"), "large": ("severe", "marked", "pronounced")},
+        "raised_diaphragm": {"small": ("mild", "slight", "small"), "large": ("marked", "severe", "large")},
     }
 )
 
 FRAMES: tuple[str, ...] = (
-    "There is {article}{phrase}.",
-    "{article}{phrase} is present.",
-    "{article}{phrase} is seen.",
-    "{article}{phrase} is noted.",
+    "There {be} {article}{phrase}.",
+    "{article}{phrase} {be} present.",
+    "{article}{phrase} {be} seen.",
+    "{article}{phrase} {be} noted.",
     "{phrase}.",
     "There is evidence of {article}{phrase}.",
     "The examination shows {article}{phrase}.",
-    "{article}{phrase} is identified.",
+    "{article}{phrase} {be} identified.",
     "Note is made of {article}{phrase}.",
 )
 
@@ -300,22 +335,20 @@ FILLERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "technique": (
             "Frontal view of the chest was obtained.",
             "Single frontal radiograph of the chest.",
-            "PA view of the chest is submitted.",
             "No prior studies for comparison.",
             "Comparison is made with the prior examination.",
         ),
         "bones": (
             "No acute bony abnormality.",
-            "The osseous structures are intact.",
-            "Visualized bony structures are unremarkable.",
-            "No acute fracture.",
+            "No suspicious bone lesion.",
+            "No acute osseous abnormality is seen.",
             "There are no acute osseous findings.",
-            "The visualized skeleton is intact for patient age.",
+            "Bone density is appropriate for patient age.",
         ),
         "trachea": ("The trachea is midline.", "Midline trachea.", "Airway is patent and midline."),
         "soft_tissue": (
-            "Soft tissues are unremarkable.",
-            "The overlying soft tissues are within normal limits.",
+            "The visualized abdomen is within normal limits.",
+            "No subcutaneous emphysema.",
             "No free air under the diaphragm.",
             "The upper abdomen is unremarkable.",
         ),

@@ -49,8 +49,8 @@ DENIAL_PROBABILITY: Mapping[str, float] = {
 }
 CLEAR_PROBABILITY = 0.35
 VOLUME_PROBABILITY = 0.25
-ABSENT_LESSER_PROBABILITY: Mapping[str, float] = {"tortuous_aorta": 0.5, "scoliosis": 0.15, "raised_diaphragm": 0.15}
-FILLER_PROBABILITY: Mapping[str, float] = {"technique": 0.2, "bones": 0.5, "trachea": 0.15, "soft_tissue": 0.2}
+ABSENT_LESSER_PROBABILITY: Mapping[str, float] = {"tortuous_aorta": 0.4, "scoliosis": 0.1, "raised_diaphragm": 0.1}
+FILLER_PROBABILITY: Mapping[str, float] = {"technique": 0.15, "bones": 0.4, "trachea": 0.1, "soft_tissue": 0.1}
 
 _SECTIONS = ("technique", "heart", "lungs", "pleura", "bones", "devices")
 _SECTION_ORDERS: tuple[tuple[str, ...], ...] = (
@@ -65,10 +65,10 @@ _SECTION_OF: Mapping[str, str] = {
     **{name: "devices" for name, spec in FINDINGS.items() if spec.group == "device"},
     **dict.fromkeys(LUNG_FINDINGS, "lungs"),
     **dict.fromkeys(("effusion", "pneumothorax", "raised_diaphragm"), "pleura"),
-    **dict.fromkeys(("volume", "clear"), "lungs"),
+    **dict.fromkeys(("volume", "clear", "granuloma"), "lungs"),
     **dict.fromkeys(("heart", "tortuous_aorta", "trachea"), "heart"),
-    **dict.fromkeys(("scoliosis", "bones", "soft_tissue"), "bones"),
-    "technique": "technique",
+    **dict.fromkeys(("scoliosis", "rib_fracture", "habitus", "bones", "soft_tissue"), "bones"),
+    **dict.fromkeys(("technique", "portable", "rotation"), "technique"),
 }
 
 _SLOTS: tuple[str, ...] = (
@@ -146,12 +146,12 @@ def write_report(state: PhantomState, choices: Choices) -> PhantomReport:
         return sections.index(_SECTION_OF[place]), last + choices.value(f"place.{place}")
 
     sentences = _fuse([stated[place] for place in sorted(stated, key=rank)])
-    normalised = {name: normalize_report(_without_article(phrase)) for name, phrase in phrases.items()}
+    normalised = {name: normalize_report(_without_determiner(phrase)) for name, phrase in phrases.items()}
     return PhantomReport(" ".join(sentences), _impression(state, phrases, choices), normalised)
 
 
 def noun_phrase(finding: Finding, choices: Choices) -> str:
-    """The words that name a finding present, with the article where they take one."""
+    """The words that name a finding present, after their article or, where they are plural, after "some"."""
     name = finding.name
     words = {"side": finding.side}
     if finding.zone is not None:
@@ -164,14 +164,17 @@ def noun_phrase(finding: Finding, choices: Choices) -> str:
     return phrase
 
 
-def _without_article(phrase: str) -> str:
-    return phrase.removeprefix("a ").removeprefix("an ")
+def _without_determiner(phrase: str) -> str:
+    determiner, _, rest = phrase.partition(" ")
+    return rest if determiner in ("a", "an", "some") else phrase
 
 
 def _affirmation(finding: Finding, phrase: str, choices: Choices) -> str:
-    bare = _without_article(phrase)
-    article = phrase[: len(phrase) - len(bare)]
-    return _capitalised(choices.pick(f"{finding.name}.frame", FRAMES).format(article=article, phrase=bare))
+    bare = _without_determiner(phrase)
+    determiner = phrase[: len(phrase) - len(bare)]
+    plural = determiner == "some "
+    words = {"article": "" if plural else determiner, "be": "are" if plural else "is", "phrase": bare}
+    return _capitalised(choices.pick(f"{finding.name}.frame", FRAMES).format(**words))
 
 
 def _capitalised(sentence: str) -> str:
@@ -229,7 +232,7 @@ def _fuse(sentences: list[str]) -> list[str]:
 
 def _impression(state: PhantomState, phrases: Mapping[str, str], choices: Choices) -> str:
     named = [name for name in phrases if name in FINDINGS and FINDINGS[name].group == "finding"]
-    lines = [_capitalised(_without_article(phrases[name])) + "." for name in named]
+    lines = [_capitalised(_without_determiner(phrases[name])) + "." for name in named]
     if state.heart != "normal":
         lines.insert(0, "Cardiomegaly.")
     if not lines:

@@ -133,20 +133,27 @@ FINDINGS: Mapping[str, FindingSpec] = MappingProxyType(
         "endotracheal_tube": FindingSpec("Support Devices", "device", 0.04, zone={"trachea": 0.6, "bronchus": 0.4}),
         "enteric_tube": FindingSpec("Support Devices", "device", 0.03),
         "pacemaker": FindingSpec("Support Devices", "device", 0.04, {"left": 0.7, "right": 0.3}),
-        "sternal_wires": FindingSpec("Support Devices", "device", 0.06),
-        "monitoring_leads": FindingSpec("Support Devices", "device", 0.10),
-        "surgical_clips": FindingSpec("Support Devices", "device", 0.08),
-        "spinal_hardware": FindingSpec("Support Devices", "device", 0.06),
+        "sternal_wires": FindingSpec("Support Devices", "device", 0.08),
+        "monitoring_leads": FindingSpec("Support Devices", "device", 0.20),
+        "surgical_clips": FindingSpec("Support Devices", "device", 0.12),
+        "spinal_hardware": FindingSpec("Support Devices", "device", 0.08),
         "shoulder_prosthesis": FindingSpec("Support Devices", "device", 0.05, _EITHER_SIDE),
-        "tortuous_aorta": FindingSpec(None, "lesser", 0.10),
-        "scoliosis": FindingSpec(None, "lesser", 0.10, _EITHER_SIDE),
-        "raised_diaphragm": FindingSpec(None, "lesser", 0.08, {"left": 0.4, "right": 0.6}),
+        "portable": FindingSpec(None, "lesser", 0.35),
+        "habitus": FindingSpec(None, "lesser", 0.25),
+        "rotation": FindingSpec(None, "lesser", 0.20, _EITHER_SIDE),
+        "rib_fracture": FindingSpec(
+            "Fracture", "lesser", 0.10, _EITHER_SIDE, {"upper": 0.3, "mid": 0.4, "lower": 0.3}
+        ),
+        "granuloma": FindingSpec(None, "lesser", 0.10, _EITHER_SIDE, {"upper": 0.4, "mid": 0.3, "lower": 0.3}),
+        "tortuous_aorta": FindingSpec(None, "lesser", 0.12, size=_SMALL_LARGE),
+        "scoliosis": FindingSpec(None, "lesser", 0.12, _EITHER_SIDE, size=_SMALL_LARGE),
+        "raised_diaphragm": FindingSpec(None, "lesser", 0.10, {"left": 0.4, "right": 0.6}, size=_SMALL_LARGE),
     }
 )
 FINDING_NAMES: tuple[str, ...] = tuple(FINDINGS)
 
 HEART_SIZES: Mapping[str, float] = MappingProxyType({"normal": 0.84, "mild": 0.07, "moderate": 0.05, "severe": 0.04})
-LUNG_VOLUMES: Mapping[str, float] = MappingProxyType({"normal": 0.70, "low": 0.16, "high": 0.14})
+LUNG_VOLUMES: Mapping[str, float] = MappingProxyType({"normal": 0.62, "low": 0.20, "high": 0.18})
 
 
 @dataclass(frozen=True)
@@ -168,9 +175,9 @@ class Difficulty:
 
 DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
     {
-        "easy": Difficulty(contrast=1.0, noise=4.0, clutter=0.9, prevalence=1.4),
-        "default": Difficulty(contrast=0.75, noise=7.0, clutter=1.1, prevalence=1.0),
-        "hard": Difficulty(contrast=0.55, noise=9.0, clutter=1.3, prevalence=0.8),
+        "easy": Difficulty(contrast=1.2, noise=4.0, clutter=0.9, prevalence=1.4),
+        "default": Difficulty(contrast=0.9, noise=6.0, clutter=1.0, prevalence=1.0),
+        "hard": Difficulty(contrast=0.7, noise=8.0, clutter=1.2, prevalence=0.8),
     }
 )
 
