@@ -38,7 +38,8 @@ def _any(*qualifiers: str) -> frozenset[str]:
 
 
 _LUNG, _ENLARGED = _any("lung"), _any("enlarged")
-_NO_PACEMAKER = _any("humerus", "shoulder", "cervical vertebrae", "thoracic vertebrae", "abdomen", "aortic valve")
+_SHOULDER = _any("humerus", "shoulder")
+_NO_PACEMAKER = _SHOULDER | _any("cervical vertebrae", "thoracic vertebrae", "abdomen", "aortic valve", "mitral valve")
 
 _LABEL_RULES: tuple[_Rule, ...] = (
     _Rule("Mediastinum", "Enlarged Cardiomediastinum", _ENLARGED),
@@ -109,8 +110,11 @@ _FINDING_RULES: tuple[_Rule, ...] = (
     _Rule("Catheters, Indwelling", "central_line"),
     _Rule("Tube, Inserted", "endotracheal_tube", _any("trachea", "trachea, carina")),
     _Rule("Tube, Inserted", "enteric_tube", _any("abdomen")),
+    _Rule("Implanted Medical Device", "shoulder_prosthesis", _SHOULDER),
     _Rule("Implanted Medical Device", "pacemaker", without=_NO_PACEMAKER),
     _Rule("Surgical Instruments", "sternal_wires", _any("mediastinum")),
+    _Rule("Surgical Instruments", "surgical_clips", _any("lung", "hilum", "thorax", "breast")),
+    _Rule("Spinal Fusion", "spinal_hardware"),
     _Rule("Aorta", "tortuous_aorta", _any("tortuous")),
     _Rule("Aorta, Thoracic", "tortuous_aorta", _any("tortuous")),
     _Rule("Scoliosis", "scoliosis"),
