@@ -106,7 +106,7 @@ def sample_acquisition(rng: np.random.Generator) -> Acquisition:
         tissue=uniform(rng, 0.58, 0.68),
         rib_phase=uniform(rng, 0.0, 1.0),
         base=(uniform(rng, -0.03, 0.03), uniform(rng, 0.0, 0.06)),
-        heart_jitter=uniform(rng, -0.02, 0.02),
+        heart_jitter=uniform(rng, -0.012, 0.012),
     )
 
 
@@ -164,14 +164,14 @@ class Chest:
         scoliosis = state.get("scoliosis")
         bend = 0.0
         if scoliosis is not None:
-            bend = (0.14 if scoliosis.size == "small" else 0.28) * SIDE_SIGN[str(scoliosis.side)]
+            bend = (0.13 if scoliosis.size == "small" else 0.30) * SIDE_SIGN[str(scoliosis.side)]
         return self.turn * 0.3 + bend * bump((self.y / 0.8) ** 2) - 0.3 * bend
 
     def _dome(self, state: PhantomState, side: str) -> float:
         raised = state.get("raised_diaphragm")
         rise = 0.0
         if raised is not None and raised.side == side:
-            rise = 0.14 if raised.size == "small" else 0.28
+            rise = 0.14 if raised.size == "small" else 0.30
         return 0.40 + BASE_SHIFT[state.lung_volume] + self.acquisition.base[0 if side == "right" else 1] - rise
 
     def _lung(self, state: PhantomState, side: str) -> Array:
@@ -242,7 +242,7 @@ class Chest:
         band = ramp(0.13 + 0.05 * y - np.abs(x), 0.06) * ramp(y + 0.95, 0.1)
         trachea = ramp(0.035 - np.abs(x), 0.03) * ramp(-0.22 - y, 0.05)
         tortuous = state.get("tortuous_aorta")
-        widen = 1.0 if tortuous is None else (1.6 if tortuous.size == "small" else 2.4)
+        widen = 1.0 if tortuous is None else (1.9 if tortuous.size == "small" else 3.2)
         knob = bump(((x - 0.08) / (0.06 + 0.07 * widen)) ** 2 + ((y + 0.38) / (0.11 + 0.04 * widen)) ** 2)
         descending = ramp(0.04 * widen - np.abs(x - 0.07 - 0.06 * widen * bump((y / 0.5) ** 2)), 0.05)
         aorta = np.maximum(ramp(knob - 0.10, 0.2), 0.7 * descending * ramp(y + 0.36, 0.1))

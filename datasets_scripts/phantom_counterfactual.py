@@ -120,15 +120,14 @@ def _flip_presence(state: PhantomState, choices: Choices, rng: np.random.Generat
 
 
 def _editable(finding: Finding) -> tuple[str, ...]:
-    # The side of a device or of a curved spine is plain to see; they would only make the measurement easier.
-    attributes = FINDINGS[finding.name].attributes.items()
-    group = FINDINGS[finding.name].group
-    allowed = {"finding": ("side", "zone", "size"), "device": ("zone",), "lesser": ()}[group]
-    return tuple(attribute for attribute, values in attributes if values and attribute in allowed)
+    # The side of a device or of a curved spine is plain to see: it would only make the measurement easier.
+    spec = FINDINGS[finding.name]
+    allowed = ("side", "zone", "size") if spec.group == "finding" else ("zone", "size")
+    return tuple(attribute for attribute, values in spec.attributes.items() if values and attribute in allowed)
 
 
 def _change_attribute(attribute: str) -> Proposal:
-    """Change the side, zone or size of a finding (of a device's too, the place of its tip); their number is kept."""
+    """Change the side, zone or size of one of those that have it (`_editable`); the edit keeps how many there are."""
 
     def propose(state: PhantomState, choices: Choices, rng: np.random.Generator) -> PhantomState | None:
         finding = _one_of([finding for finding in state.findings if attribute in _editable(finding)], rng)

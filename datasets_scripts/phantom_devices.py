@@ -72,9 +72,9 @@ def _paint_sternal_wires(chest: Chest, finding: Finding) -> Array:
 
 def _paint_monitoring_leads(chest: Chest, finding: Finding) -> Array:
     mask = np.zeros_like(chest.x)
-    for x, y in ((-0.52, -0.50), (0.52, -0.50), (0.56, 0.40)):
+    for x, y in ((-0.72, -0.78), (0.72, -0.78), (0.84, 0.50)):
         x, y = x + uniform(chest.rng, -0.05, 0.05), y + uniform(chest.rng, -0.05, 0.05)
-        disc = ramp(0.042 - np.sqrt((chest.x - x) ** 2 + (chest.y - y) ** 2), 0.02)
+        disc = ramp(0.050 - np.sqrt((chest.x - x) ** 2 + (chest.y - y) ** 2), 0.02)
         wire = _stroke(chest, [(x, y), (0.6 * x, 0.5 * y + 0.3), (0.1, 1.1)], 0.008)
         mask = np.maximum(mask, np.maximum(disc, 0.6 * wire))
     chest.density += 0.40 * mask

@@ -118,15 +118,15 @@ def _paint_consolidation(chest: Chest, finding: Finding) -> Array:
     across = dx / (radius if finding.size == "small" else 0.30)
     blob = bump((across**2 + (dy / (0.9 * radius)) ** 2) * 0.55 * ragged * ragged) * chest.lungs[str(finding.side)]
     patchy = 1.0 + 0.25 * smooth_noise(chest.rng, chest.size, 20)
-    chest.density += 0.40 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * blob * patchy
+    chest.density += 0.48 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * blob * patchy
     return blob
 
 
 def _paint_nodule(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
-    radius = 0.062 if finding.size == "small" else 0.145
+    radius = 0.072 if finding.size == "small" else 0.160
     disc = ramp(1.0 - (dx * dx + dy * dy) / (radius * radius), 0.7) * ramp(chest.lungs[str(finding.side)], 0.5)
-    chest.density += 0.42 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * disc
+    chest.density += 0.52 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * disc
     return disc
 
 
@@ -136,7 +136,7 @@ def _paint_atelectasis(chest: Chest, finding: Finding) -> Array:
     half_length, half_height = (0.14, 0.028) if finding.size == "small" else (0.29, 0.085)
     band = ramp(1.0 - np.abs(dy - slope * dx) / half_height, 0.8) * ramp(half_length - np.abs(dx), 0.05)
     band = band * ramp(chest.lungs[str(finding.side)], 0.4)
-    chest.density += 0.36 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * band
+    chest.density += 0.46 * STRENGTH[str(finding.size)] * chest.difficulty.contrast * band
     return band
 
 
@@ -162,9 +162,9 @@ def _paint_rib_fracture(chest: Chest, finding: Finding) -> Array:
     depth = ZONE_DEPTH[str(finding.zone)] + uniform(chest.rng, -0.04, 0.04)
     out = chest.lateral(str(finding.side)) - uniform(chest.rng, 0.70, 0.76)
     dy = chest.y - APEX_Y - depth * (0.40 - APEX_Y)
-    callus = bump((out / 0.07) ** 2 + (dy / 0.05) ** 2)
+    callus = bump((out / 0.10) ** 2 + (dy / 0.065) ** 2)
     gap = ramp(0.010 - np.abs(out - 0.4 * dy), 0.012)
-    chest.density += 0.40 * callus * (1.0 - 0.8 * gap)
+    chest.density += 0.60 * callus * (1.0 - 0.8 * gap)
     return callus
 
 
@@ -172,7 +172,7 @@ def _paint_granuloma(chest: Chest, finding: Finding) -> Array:
     dx, dy = _zone_centre(chest, finding, 0.34, 0.52)
     radius = max(0.030, 1.8 / chest.size)  # a pixel at least
     dot = ramp(1.0 - (dx * dx + dy * dy) / radius**2, 0.6)
-    chest.density += 0.60 * dot
+    chest.density += 0.75 * dot
     return dot
 
 

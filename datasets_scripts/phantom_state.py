@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Changes whenever a state, an image or a report of the same seed changes."""
 
 SIDES: tuple[str, str] = ("left", "right")
@@ -114,19 +114,19 @@ _SMALL_LARGE = {"small": 0.5, "large": 0.5}
 FINDINGS: Mapping[str, FindingSpec] = MappingProxyType(
     {
         "effusion": FindingSpec(
-            "Pleural Effusion", "finding", 0.09, _EITHER_SIDE, size={"small": 0.4, "moderate": 0.3, "large": 0.3}
+            "Pleural Effusion", "finding", 0.065, _EITHER_SIDE, size={"small": 0.4, "moderate": 0.3, "large": 0.3}
         ),
-        "pneumothorax": FindingSpec("Pneumothorax", "finding", 0.05, _EITHER_SIDE, size=_SMALL_LARGE),
+        "pneumothorax": FindingSpec("Pneumothorax", "finding", 0.04, _EITHER_SIDE, size=_SMALL_LARGE),
         "consolidation": FindingSpec(
-            "Consolidation", "finding", 0.09, _EITHER_SIDE, {"upper": 0.3, "mid": 0.3, "lower": 0.4}, _SMALL_LARGE
+            "Consolidation", "finding", 0.065, _EITHER_SIDE, {"upper": 0.3, "mid": 0.3, "lower": 0.4}, _SMALL_LARGE
         ),
         "nodule": FindingSpec(
-            "Lung Lesion", "finding", 0.07, _EITHER_SIDE, {"upper": 0.4, "mid": 0.3, "lower": 0.3}, _SMALL_LARGE
+            "Lung Lesion", "finding", 0.055, _EITHER_SIDE, {"upper": 0.4, "mid": 0.3, "lower": 0.3}, _SMALL_LARGE
         ),
         "atelectasis": FindingSpec(
-            "Atelectasis", "finding", 0.08, _EITHER_SIDE, {"mid": 0.4, "lower": 0.6}, _SMALL_LARGE
+            "Atelectasis", "finding", 0.06, _EITHER_SIDE, {"mid": 0.4, "lower": 0.6}, _SMALL_LARGE
         ),
-        "edema": FindingSpec("Edema", "finding", 0.05, size={"mild": 0.5, "severe": 0.5}),
+        "edema": FindingSpec("Edema", "finding", 0.04, size={"mild": 0.5, "severe": 0.5}),
         "central_line": FindingSpec(
             "Support Devices", "device", 0.06, {"left": 0.4, "right": 0.6}, {"vena cava": 0.6, "atrium": 0.4}
         ),
@@ -134,12 +134,12 @@ FINDINGS: Mapping[str, FindingSpec] = MappingProxyType(
         "enteric_tube": FindingSpec("Support Devices", "device", 0.03),
         "pacemaker": FindingSpec("Support Devices", "device", 0.04, {"left": 0.7, "right": 0.3}),
         "sternal_wires": FindingSpec("Support Devices", "device", 0.08),
-        "monitoring_leads": FindingSpec("Support Devices", "device", 0.20),
+        "monitoring_leads": FindingSpec("Support Devices", "device", 0.25),
         "surgical_clips": FindingSpec("Support Devices", "device", 0.12),
         "spinal_hardware": FindingSpec("Support Devices", "device", 0.08),
         "shoulder_prosthesis": FindingSpec("Support Devices", "device", 0.05, _EITHER_SIDE),
-        "portable": FindingSpec(None, "lesser", 0.35),
-        "habitus": FindingSpec(None, "lesser", 0.25),
+        "portable": FindingSpec(None, "lesser", 0.40),
+        "habitus": FindingSpec(None, "lesser", 0.30),
         "rotation": FindingSpec(None, "lesser", 0.20, _EITHER_SIDE),
         "rib_fracture": FindingSpec(
             "Fracture", "lesser", 0.10, _EITHER_SIDE, {"upper": 0.3, "mid": 0.4, "lower": 0.3}
@@ -152,7 +152,7 @@ FINDINGS: Mapping[str, FindingSpec] = MappingProxyType(
 )
 FINDING_NAMES: tuple[str, ...] = tuple(FINDINGS)
 
-HEART_SIZES: Mapping[str, float] = MappingProxyType({"normal": 0.84, "mild": 0.07, "moderate": 0.05, "severe": 0.04})
+HEART_SIZES: Mapping[str, float] = MappingProxyType({"normal": 0.88, "mild": 0.05, "moderate": 0.04, "severe": 0.03})
 LUNG_VOLUMES: Mapping[str, float] = MappingProxyType({"normal": 0.62, "low": 0.20, "high": 0.18})
 
 
@@ -175,7 +175,7 @@ class Difficulty:
 
 DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
     {
-        "easy": Difficulty(contrast=1.2, noise=4.0, clutter=0.9, prevalence=1.4),
+        "easy": Difficulty(contrast=1.2, noise=4.0, clutter=0.9, prevalence=1.8),
         "default": Difficulty(contrast=0.9, noise=6.0, clutter=1.0, prevalence=1.0),
         "hard": Difficulty(contrast=0.7, noise=8.0, clutter=1.2, prevalence=0.8),
     }

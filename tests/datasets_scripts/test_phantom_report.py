@@ -1,0 +1,126 @@
+"""The grammar of PhantomCXR's reports."""
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets_scripts.perturbations import normalize_report
+from datasets_scripts.phantom_phrases import DENIED_WORDS, HEART_SENTENCES, NOUN_PHRASES, SIZE_WORDS
+from datasets_scripts.phantom_report import Choices, write_report
+from datasets_scripts.phantom_state import FINDING_NAMES, Finding, PhantomState, sample_finding, sample_state
+
+SEEDS = st.integers(0, 10**9)
+
+
+def choices(seed: int) -> Choices:
+    return Choices(np.random.Generator(np.random.PCG64(seed)))
+
+
+def random_state(seed: int, difficulty: str = "default") -> PhantomState:
+    return sample_state(np.random.Generator(np.random.PCG64([seed, 1])), difficulty)
+
+
+def test_texts_are_pinned():
+    reports = [write_report(random_state(seed), choices(seed)) for seed in range(50)]
+    text = "\n".join(f"{report.findings}\n{report.impression}" for report in reports)
+    assert hashlib.sha256(text.encode()).hexdigest() == "88bd0e754e63caa42d89012ec7614ca3cee57bb5549c78a003e1bd3c9c359a17"
+
+
+@given(SEEDS)
+def test_a_report_has_three_to_eight_sentences(seed: int):
+    findings = write_report(random_state(seed), choices(seed)).findings
+    sentences = re.split(r"(?<=\.) (?=[A-Z0-9])", findings)
+    assert 3 <= len(sentences) <= 8
+    assert all(sentence.endswith(".") and not sentence[0].islower() for sentence in sentences)
+
+
+def test_a_state_with_everything_fits_into_eight_sentences():
+    everything = PhantomState(
+        "severe", "low", tuple(sample_finding(name, np.random.default_rng(0)) for name in FINDING_NAMES)
+    )
+    report = write_report(everything, choices(0))
+    assert report.findings.count(". ") <= 7
+    assert all(phrase in report.report for phrase in report.phrases.values())
+
+
+@given(SEEDS)
+def test_the_phrase_of_each_finding_stands_once_in_the_normalised_report(seed: int):
+    state = random_state(seed, "easy")
+    report = write_report(state, choices(seed))
+    assert set(report.phrases) == {"heart", *(finding.name for finding in state.findings)}
+    for phrase in report.phrases.values():
+        assert f" {report.report} ".count(f" {phrase} ") == 1
+
+
+@given(SEEDS)
+def test_a_denied_finding_is_denied_once_and_a_present_one_never(seed: int):
+    state, taken = random_state(seed, "easy"), choices(seed)
+    report = write_report(state, taken).report
+    for name, words in DENIED_WORDS.items():
+        word = normalize_report(taken.pick(f"{name}.denied.word", words))
+        denials = re.findall(rf"\b(?:no|negative for)\b(?: \w+)*? {word}\b", report)
+        if state.get(name) is not None:
+            affirmed = write_report(state, taken).phrases[name]
+            assert word not in report.replace(affirmed, " ") or word in "effusion"
+        else:
+            clear = re.search(r"\blungs?(?: fields)? are (?:otherwise )?clear|clear lungs", report)
+            assert (len(denials) >= 1 or clear is not None) >= taken.denial_stated(name)
+
+
+def test_the_heart_is_stated_once_whatever_its_size():
+    said = {sentence for sentences in HEART_SENTENCES.values() for sentence in sentences}
+    for seed in range(100):
+        sentences = re.split(r"(?:\.|;) (?=[A-Z0-9])", write_report(random_state(seed), choices(seed)).findings)
+        assert sum(f"{sentence.removesuffix('.')}." in said for sentence in sentences) == 1
+
+
+def test_the_same_choices_change_only_the_words_of_what_changed():
+    before = PhantomState(findings=(Finding("nodule", "left", "upper", "small"),))
+    after = PhantomState(findings=(Finding("nodule", "right", "upper", "small"),))
+    for seed in range(30):
+        first = write_report(before, choices(seed)).report
+        assert write_report(after, choices(seed)).report == first.replace("left", "right")
+
+
+def test_phrasings_orders_and_words_are_many():
+    reports = [write_report(random_state(seed), choices(seed)).report for seed in range(2000)]
+    assert len(set(reports)) > 1990
+    assert len({word for report in reports for word in report.split()}) > 250
+    assert 25 < np.mean([len(report.split()) for report in reports]) < 60
+
+
+@pytest.mark.parametrize("name", SIZE_WORDS)
+def test_no_word_means_two_sizes_of_one_finding(name: str):
+    words = [word for options in SIZE_WORDS[name].values() for word in options]
+    assert len(set(words)) == len(words)
+
+
+@settings(deadline=None)
+@given(SEEDS)
+def test_articles_fit_their_words(seed: int):
+    findings = write_report(random_state(seed, "easy"), choices(seed)).findings
+    for article, word in re.findall(r"\b([Aa]n?) (\w+)", findings):
+        assert (article.lower() == "an") == (word[0] in "aeiou8")
+
+
+@given(SEEDS)
+def test_verbs_agree_with_their_subjects(seed: int):
+    for name, word, wrong in (("surgical_clips", "clips", "is"), ("enteric_tube", "tube", "are")):
+        findings = write_report(PhantomState(findings=(Finding(name),)), choices(seed)).findings
+        (sentence,) = [sentence for sentence in findings.split(".") if word in sentence]
+        assert f" {wrong} " not in f" {sentence} ".replace("There is evidence", "").replace("Note is made", "")
+
+
+def test_impression_names_the_findings_or_denies_disease():
+    normal = write_report(PhantomState(), choices(0)).impression
+    assert "No" in normal
+    nodule = write_report(PhantomState("mild", findings=(Finding("nodule", "left", "upper", "small"),)), choices(0))
+    assert nodule.impression.startswith("1. Cardiomegaly. 2. ")
+
+
+def test_every_finding_has_phrases():
+    assert set(NOUN_PHRASES) == set(FINDING_NAMES)
