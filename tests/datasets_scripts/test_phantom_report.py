@@ -27,7 +27,9 @@ def random_state(seed: int, difficulty: str = "default") -> PhantomState:
 def test_texts_are_pinned():
     reports = [write_report(random_state(seed), choices(seed)) for seed in range(50)]
     text = "\n".join(f"{report.findings}\n{report.impression}" for report in reports)
-    assert hashlib.sha256(text.encode()).hexdigest() == "88bd0e754e63caa42d89012ec7614ca3cee57bb5549c78a003e1bd3c9c359a17"
+    assert (
+        hashlib.sha256(text.encode()).hexdigest() == "88bd0e754e63caa42d89012ec7614ca3cee57bb5549c78a003e1bd3c9c359a17"
+    )
 
 
 @given(SEEDS)
