@@ -138,7 +138,7 @@ class PreTrainer:
             if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
                 self.scheduler.step()
             self.optimizer.zero_grad()
-        return {name: output[name].detach().float() for name in _LOSSES if output[name] is not None}
+        return {name: output[name].detach().float() for name in _LOSSES if name in output}
 
     def _step_entropy(self) -> int:
         place = (self.progress.epoch, self.progress.batch, self.accelerator.process_index)

@@ -239,6 +239,22 @@ def test_the_papers_optimizer_trains(write_recipe):
     assert all(math.isfinite(line[name]) for line in losses for name in LOSSES)
 
 
+@pytest.mark.parametrize(
+    ("weights", "kept"),
+    [
+        ({"alpha": 0.0, "beta": 0.0}, "loss_global"),
+        ({"global_weight": 0.0, "alpha": 1.0, "beta": 0.0}, "loss_local"),
+        ({"global_weight": 0.0, "alpha": 0.0, "beta": 1.0}, "loss_perturbation"),
+    ],
+)
+def test_each_loss_trains_alone(write_recipe, weights: dict[str, float], kept: str):
+    recipe, run = write_recipe(max_steps=2, **weights)
+    train.main(["--config", str(recipe)])
+    for line in trained_losses(run):
+        assert line["loss"] == pytest.approx(line[kept])
+        assert ("loss_perturbation" in line) == (weights["beta"] > 0)
+
+
 def test_accumulated_batches_make_one_step(write_recipe):
     recipe, run = write_recipe(gradient_accumulation_steps=3, num_train_epochs=1)
     train.main(["--config", str(recipe)])
