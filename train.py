@@ -1,7 +1,6 @@
 """Pre-train PRD: `accelerate launch train.py [--config recipes/NAME.yaml] [--flag value ...]`."""
 
 import os
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from datasets import DatasetDict
+from huggingface_hub.utils import validate_repo_id
 
 from modeling_prd import PRDModel, PRDProcessor
 from training.arguments import Recipe, parse_recipe
@@ -17,7 +17,7 @@ from training.checkpoint import check_output_dir, claim_output_dir
 from training.data import load_pairs, training_texts
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
-from training.models import build_model, build_processor, build_tokenizer, load_tokenizer
+from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
 from training.publish import push_model_folder, write_model_folder
 from training.report import results_table
 
@@ -25,7 +25,7 @@ from training.report import results_table
 def main(arguments: list[str] | None = None) -> None:
     """Reads the recipe and runs it; a bad input ends it with status 2 and one line."""
     with one_line_errors(InputError):
-        with one_line_errors(ValueError, OSError):
+        with one_line_errors(ValueError, OSError, ImportError):
             trainer, model, processor, pairs = prepare(parse_recipe(arguments))
         pretrain(trainer, model, processor, pairs)
 
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
 def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, DatasetDict]:
     """Everything that can fail on a bad input: folders, devices, data, encoders."""
     check_output_dir(recipe)
+    if recipe.run.push_to_hub:
+        validate_repo_id(recipe.run.push_to_hub)
     accelerator = build_accelerator(recipe)
     with accelerator.main_process_first():
         pairs = load_pairs(recipe.data)
@@ -43,6 +45,7 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Dataset
         tokenizer = build_tokenizer(training_texts(pairs["train"]), recipe.data.vocab_size, recipe.data.max_length)
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
+    check_fit(model, processor, pairs["train"], recipe.data.max_length)
     return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs
 
 
@@ -53,11 +56,9 @@ def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pair
         claim_output_dir(recipe)
     accelerator.wait_for_everyone()
     accelerator.init_trackers("prd", config={key: str(value) for key, value in recipe.to_flat_dict().items()})
-    started = time.perf_counter()
     metrics = trainer.train()
-    seconds = time.perf_counter() - started
     if accelerator.is_main_process:
-        contents = describe(trainer, model, pairs, seconds)
+        contents = describe(trainer, model, pairs)
         folder = write_model_folder(model, processor, recipe, metrics, trainer.progress.history, contents)
         print(f"\n{results_table(metrics)}\n\nmodel, numbers, curves and card: {folder}")
         if recipe.run.push_to_hub:
@@ -70,20 +71,27 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     """The devices and processes of a run.
 
     Raises:
-        ValueError: the device asked for is not there.
+        ValueError: the device asked for is not there, or a tracker is not installed.
     """
     device = recipe.run.device
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
+    precision = recipe.optimization.mixed_precision
     accelerator = Accelerator(
         cpu=device == "cpu",
-        mixed_precision={"none": "no"}.get(recipe.optimization.mixed_precision, recipe.optimization.mixed_precision),
+        mixed_precision="no" if precision == "none" else precision,
         gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.run.seed),
         log_with=recipe.run.report_to or None,
         project_dir=str(Path(recipe.run.output_dir) / "logs"),
     )
+    trackers = {str(getattr(tracker, "value", tracker)) for tracker in accelerator.log_with}
+    missing = [name for name in recipe.run.report_to if name != "all" and name not in trackers]
+    if missing:
+        raise ValueError(f"report_to: {missing[0]} is not installed")
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("mixed_precision: fp16 needs a GPU; use bf16 or none on CPUs")
     if accelerator.device.type == "cpu":
         # `accelerate launch` leaves one thread to a process unless it is told otherwise.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -91,7 +99,7 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
-def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict, seconds: float) -> ModelCardContents:
+def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict) -> ModelCardContents:
     """What the model card says of the run."""
     train, data = pairs["train"], trainer.recipe.data.data
     device = trainer.accelerator.device
@@ -104,7 +112,7 @@ def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict, seconds: 
         validation_images=len(pairs["validation"]),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=trainer.progress.step,
-        seconds=seconds,
+        seconds=trainer.progress.seconds,
         device=f"{trainer.accelerator.num_processes} x {name}",
         versions={library: version(library) for library in ("torch", "transformers", "datasets", "accelerate")},
     )

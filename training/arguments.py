@@ -1,6 +1,7 @@
 """The recipe: four dataclasses, read from a YAML file and overridden by flags; an unknown key or flag is an error."""
 
 import difflib
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -83,9 +84,9 @@ class ModelArguments:
         local_length_normalized: subtract log W from the `paper` variant's score.
         duplicate_reports: `mask` leaves equal reports out of the negatives, `negative` keeps them.
         freeze: encoders that are not trained.
-        gradient_checkpointing: trade compute for memory in both encoders.
+        gradient_checkpointing: trade compute for memory in the encoders that can (transformers' ResNet cannot).
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
-        text_micro_batch_size: encode texts sorted by length in chunks of so many rows.
+        text_micro_batch_size: encode texts sorted by length in chunks of so many rows; not under `compile`.
         compile: compile the forward pass with torch.compile.
     """
 
@@ -221,10 +222,10 @@ class Recipe:
         from_scratch = (self.model.vision_config, self.model.text_config)
         if sorted([published.count(None), from_scratch.count(None)]) != [0, 2]:
             raise ValueError("a recipe names vision_model and text_model, or vision_config and text_config")
-        for section, name, least in _BOUNDS:
+        for section, name, least, most in _BOUNDS:
             value = getattr(getattr(self, section), name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}: {value} is below {least}")
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name}: {value} is not between {least} and {most}")
 
     def to_flat_dict(self) -> dict[str, Any]:
         """The keys as they stand in a YAML recipe."""
@@ -244,20 +245,26 @@ _SECTIONS = {
 }
 
 _BOUNDS = (
-    ("data", "image_size", 1),
-    ("data", "max_length", 3),
-    ("data", "perturbations_per_image", 1),
-    ("data", "phantom_train", 1),
-    ("model", "temperature", 1e-6),
-    ("optimization", "batch_size", 1),
-    ("optimization", "gradient_accumulation_steps", 1),
-    ("optimization", "num_train_epochs", 1),
-    ("optimization", "max_steps", 1),
-    ("optimization", "learning_rate", 0.0),
-    ("run", "save_steps", 1),
-    ("run", "logging_steps", 1),
-    ("run", "cpu_threads", 1),
-    ("run", "eval_batch_size", 1),
+    ("data", "image_size", 1, math.inf),
+    ("data", "max_length", 3, math.inf),
+    ("data", "max_train_images", 1, math.inf),
+    ("data", "max_eval_images", 1, math.inf),
+    ("data", "perturbations_per_image", 1, math.inf),
+    ("data", "phantom_train", 1, math.inf),
+    ("data", "dataloader_num_workers", 0, math.inf),
+    ("model", "temperature", 1e-6, math.inf),
+    ("optimization", "batch_size", 1, math.inf),
+    ("optimization", "gradient_accumulation_steps", 1, math.inf),
+    ("optimization", "num_train_epochs", 1, math.inf),
+    ("optimization", "max_steps", 1, math.inf),
+    ("optimization", "learning_rate", 0, math.inf),
+    ("optimization", "warmup_ratio", 0, 1),
+    ("optimization", "max_grad_norm", 0, math.inf),
+    ("run", "save_steps", 1, math.inf),
+    ("run", "save_total_limit", 1, math.inf),
+    ("run", "logging_steps", 1, math.inf),
+    ("run", "cpu_threads", 1, math.inf),
+    ("run", "eval_batch_size", 1, math.inf),
 )
 
 

@@ -1,6 +1,7 @@
 """The model card, written from the run."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -78,8 +79,21 @@ def _notice(contents: ModelCardContents) -> str:
 
 def _portable_recipe(recipe: Recipe) -> str:
     """The keys that make the model; where the run stood and what it logged is left out."""
-    run = {"output_dir", "device", "resume", "overwrite", "report_to", "push_to_hub", "hub_public", "data"}
+    run = {
+        "output_dir",
+        "device",
+        "cpu_threads",
+        "resume",
+        "overwrite",
+        "report_to",
+        "push_to_hub",
+        "hub_public",
+        "data",
+    }
     keys = {key: value for key, value in recipe.to_flat_dict().items() if key not in run and value is not None}
+    for key in ("vision_model", "text_model"):
+        if key in keys and Path(keys[key]).exists():
+            keys[key] = Path(keys[key]).name
     return yaml.safe_dump(keys, sort_keys=False).strip()
 
 

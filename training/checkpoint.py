@@ -11,6 +11,7 @@ import yaml
 from accelerate import Accelerator
 
 from .arguments import Recipe
+from .errors import InputError
 
 _RECIPE_FILE = "recipe.yaml"
 _PROGRESS_FILE = "progress.json"
@@ -42,12 +43,22 @@ class Progress:
         step: optimizer steps done.
         epoch: epochs done.
         batch: batches done of the epoch that runs.
+        seconds: time spent training and evaluating.
+        window: sums of the losses since the last line of the history.
+        window_batches: how many batches they are of.
+        num_processes: processes that train; a batch is one for each.
+        train_images: length of the training split.
         history: lines of losses and of evaluations, oldest first.
     """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = field(default_factory=dict)
+    window_batches: int = 0
+    num_processes: int = 1
+    train_images: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -59,8 +70,12 @@ def check_output_dir(recipe: Recipe) -> None:
             or `resume` names a folder without a checkpoint.
     """
     resume, folder = recipe.run.resume, Path(recipe.run.output_dir)
-    if resume not in ("none", "auto") and not (Path(resume) / _PROGRESS_FILE).is_file():
-        raise ValueError(f"resume: {resume!r} holds no checkpoint (no {_PROGRESS_FILE})")
+    if resume != "none" and recipe.run.overwrite:
+        raise ValueError("overwrite would delete the run that resume goes on with: give one of them")
+    if resume not in ("none", "auto"):
+        if not (Path(resume) / _PROGRESS_FILE).is_file():
+            raise ValueError(f"resume: {resume!r} holds no checkpoint (no {_PROGRESS_FILE})")
+        _check_same_run(Path(resume), recipe)
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / _RECIPE_FILE).is_file():
@@ -78,10 +93,15 @@ def claim_output_dir(recipe: Recipe) -> None:
     """Makes `output_dir` this run's, by the recipe written into it; `overwrite` empties it first."""
     check_output_dir(recipe)
     folder = Path(recipe.run.output_dir)
-    if recipe.run.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    _write(folder / _RECIPE_FILE, recipe.to_yaml())
+    try:
+        if recipe.run.overwrite and folder.exists():
+            shutil.rmtree(folder)
+        for killed_while_saved in (folder / "checkpoints").glob("partial-*"):
+            shutil.rmtree(killed_while_saved)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        _write(folder / _RECIPE_FILE, recipe.to_yaml())
+    except OSError as error:
+        raise InputError(f"output_dir {str(folder)!r} cannot be written to: {error}") from error
 
 
 def _check_same_run(folder: Path, recipe: Recipe) -> None:
@@ -89,17 +109,18 @@ def _check_same_run(folder: Path, recipe: Recipe) -> None:
     for key in now.keys() - _FREE_KEYS:
         if before.get(key) != now[key]:
             raise ValueError(
-                f"output_dir {str(folder)!r} holds another run: its {key} is {before.get(key)!r}, not {now[key]!r}; "
+                f"{str(folder)!r} holds another run: its {key} is {before.get(key)!r}, not {now[key]!r}; "
                 "name another folder or set it back"
             )
 
 
-def save_checkpoint(accelerator: Accelerator, output_dir: Path, progress: Progress, keep: int) -> Path:
+def save_checkpoint(accelerator: Accelerator, recipe: Recipe, progress: Progress) -> Path:
     """Writes `output_dir/checkpoints/step-N`: weights, optimizer, scheduler, scaler, random states and the progress.
 
     It is written under another name and renamed when whole, so a killed run leaves no half checkpoint. All processes
     call this.
     """
+    output_dir = Path(recipe.run.output_dir)
     final = output_dir / "checkpoints" / f"step-{progress.step}"
     partial = final.with_name(f"partial-{final.name}")
     if accelerator.is_main_process:
@@ -109,34 +130,40 @@ def save_checkpoint(accelerator: Accelerator, output_dir: Path, progress: Progre
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         _write(partial / _PROGRESS_FILE, json.dumps(asdict(progress)))
+        _write(partial / _RECIPE_FILE, recipe.to_yaml())
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-        for old in _checkpoints(output_dir)[:-keep]:
+        for old in _checkpoints(output_dir)[: -recipe.run.save_total_limit]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
 
 
-def load_checkpoint(accelerator: Accelerator, output_dir: Path, resume: str) -> Progress:
+def load_checkpoint(accelerator: Accelerator, recipe: Recipe, start: Progress) -> Progress:
     """Restores a checkpoint into the prepared objects.
 
     Args:
-        resume: `none`, `auto` (the newest, if there is one), or a checkpoint's folder.
+        recipe: its `resume` is `none`, `auto` (the newest, if there is one), or a checkpoint's folder.
+        start: the progress of a run that begins.
 
     Returns:
-        where the run stands; the start when nothing was restored.
+        where the run stands; `start` when nothing was restored.
+
+    Raises:
+        InputError: the checkpoint was written by another number of processes or on other data.
     """
-    if resume == "none":
-        return Progress()
-    if resume == "auto":
-        found = _checkpoints(output_dir)
-        if not found:
-            return Progress()
-        folder = found[-1]
-    else:
-        folder = Path(resume)
+    resume = recipe.run.resume
+    found = _checkpoints(Path(recipe.run.output_dir)) if resume == "auto" else [Path(resume)]
+    if resume == "none" or not found:
+        return start
+    folder = found[-1]
+    progress = Progress(**json.loads((folder / _PROGRESS_FILE).read_text()))
+    for name in ("num_processes", "train_images"):
+        before, now = getattr(progress, name), getattr(start, name)
+        if before != now:
+            raise InputError(f"resume: {str(folder)!r} was written with {name} {before}, this run has {now}")
     accelerator.load_state(str(folder))
-    return Progress(**json.loads((folder / _PROGRESS_FILE).read_text()))
+    return progress
 
 
 def _checkpoints(output_dir: Path) -> list[Path]:

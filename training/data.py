@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict, Image, config, get_dataset_split_names, load_dataset
-from datasets.exceptions import DatasetNotFoundError
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
@@ -50,13 +51,18 @@ def load_split(data: str, config_name: str, split: str) -> Dataset:
     """
     try:
         splits = get_dataset_split_names(data, config_name)
-    except (DatasetNotFoundError, FileNotFoundError) as error:
+    except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
         raise ValueError(
             f"data: no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id"
         ) from error
     if split not in splits:
         raise ValueError(f"split {split!r} is not in {data!r}, which has {', '.join(map(str, splits))}")
-    dataset = load_dataset(data, config_name, split=split)
+    try:
+        dataset = load_dataset(data, config_name, split=split)
+    except DatasetGenerationError as error:
+        raise ValueError(
+            f"data: split {split!r} of {data!r} cannot be read ({error.__cause__}): build it again"
+        ) from error
     missing = [column for column in features() if column not in dataset.column_names]
     if missing:
         raise ValueError(f"{data!r} has no column {missing[0]!r}; its columns are {', '.join(dataset.column_names)}")
@@ -64,7 +70,12 @@ def load_split(data: str, config_name: str, split: str) -> Dataset:
 
 
 def load_pairs(arguments: DataArguments) -> DatasetDict:
-    """The training and the evaluation split of a recipe, as `train` and `validation`."""
+    """The training and the evaluation split of a recipe, as `train` and `validation`.
+
+    Raises:
+        ValueError: as `load_split`; a report is empty; an image of the evaluation split does not decode; those of
+            the training split are decoded when their batch comes.
+    """
     data = arguments.data or str(phantom_folder(arguments))
     splits = {
         "train": (arguments.train_split, arguments.max_train_images),
@@ -74,6 +85,11 @@ def load_pairs(arguments: DataArguments) -> DatasetDict:
     for name, (split, most) in splits.items():
         dataset = load_split(data, arguments.data_config, split)
         pairs[name] = dataset if most is None else dataset.select(range(min(most, len(dataset))))
+        for image_id, report in zip(pairs[name]["image_id"], pairs[name]["report"], strict=True):
+            if not report.strip():
+                raise ValueError(f"the report of image {image_id!r} in split {split!r} is empty: leave it out")
+    for row in pairs["validation"].select_columns(["image", "image_id"]):
+        decode_image(row)
     return pairs
 
 

@@ -15,5 +15,7 @@ def one_line_errors(*types: type[Exception]) -> Iterator[None]:
     try:
         yield
     except types as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        # A worker process of the data loader hands on its traceback, whose last line is the message.
+        message = str(error).rpartition(f"{InputError.__qualname__}: ")[2]
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -20,7 +20,8 @@ _LOSSES = ("loss_global", "loss_local", "loss_perturbation")
 def held_out_losses(model: PRDModel, batches: Iterable[dict[str, torch.Tensor]], device: torch.device) -> Tree:
     """The three losses, averaged over batches weighted by their images.
 
-    Chance is what equal scores would give: log B for the matching losses, log(1 + P) for the perturbation loss.
+    Chance is what equal scores would give: the log of the number of candidates, which is B less the other images with
+    the same report for the matching losses (where `duplicate_reports` masks them), 1 + P for the perturbation loss.
 
     Args:
         model: evaluated as it is; the caller has set it to eval mode.
@@ -34,9 +35,10 @@ def held_out_losses(model: PRDModel, batches: Iterable[dict[str, torch.Tensor]],
         output = model(**{name: tensor.to(device) for name, tensor in batch.items()}, return_loss=True)
         size = len(batch["input_ids"])
         count += size
+        matching = _log_candidates(batch["report_ids"], masked=model.config.duplicate_reports == "mask")
         uniform = {
-            "loss_global": math.log(size),
-            "loss_local": math.log(size),
+            "loss_global": matching,
+            "loss_local": matching,
             "loss_perturbation": batch["perturbation_mask"].sum(1).add(1).log().mean().item(),
         }
         for name in _LOSSES:
@@ -83,5 +85,13 @@ def evaluate_pairs(encoder: PRDEncoder, data: Dataset, known_reports: frozenset[
     return tree
 
 
-def _is_abnormal(labels: dict[str, float | None]) -> bool:
-    return labels["No Finding"] != 1 and any(value == 1 for value in labels.values())
+def _log_candidates(report_ids: torch.Tensor, *, masked: bool) -> float:
+    """Mean over a batch of the log of the number of reports that an image is matched with."""
+    if not masked:
+        return math.log(len(report_ids))
+    others = (report_ids[:, None] != report_ids[None, :]).sum(dim=1)  # [B]
+    return others.add(1).log().mean().item()
+
+
+def _is_abnormal(labels: dict[str, float | None] | None) -> bool:
+    return labels is not None and labels["No Finding"] != 1 and any(value == 1 for value in labels.values())

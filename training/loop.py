@@ -2,7 +2,6 @@
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,6 @@ class PreTrainer:
         self.processor = processor
         self.pairs = pairs
         self.known_reports = frozenset(pairs["train"]["report"])
-        self.output_dir = Path(recipe.run.output_dir)
         arguments = recipe.optimization
         optimizer = build_optimizer(model, arguments)
         if recipe.model.compile:
@@ -70,11 +68,12 @@ class PreTrainer:
         self.augment = ImageAugmentation(
             arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
         ).to(accelerator.device)
-        self.progress = Progress()
+        self.progress = Progress(num_processes=accelerator.num_processes, train_images=len(pairs["train"]))
 
     def train(self) -> Tree:
         """Trains to the end, from the checkpoint that `resume` names if any; returns the last evaluation."""
-        self.progress = load_checkpoint(self.accelerator, self.output_dir, self.recipe.run.resume)
+        self._clock = time.perf_counter()
+        self.progress = load_checkpoint(self.accelerator, self.recipe, self.progress)
         bar = tqdm(
             total=self.total_steps,
             initial=self.progress.step,
@@ -93,19 +92,18 @@ class PreTrainer:
         self.batches.set_epoch(progress.epoch)
         batches = self.accelerator.skip_first_batches(self.batches, progress.batch) if progress.batch else self.batches
         self._set_train_mode()
-        sums: dict[str, torch.Tensor] = {}
         for batch in batches:
             self._seed_step()
             losses = self._step(batch)
             progress.batch += 1
-            sums = {name: sums.get(name, 0) + value for name, value in losses.items()}
+            progress.window = {name: progress.window.get(name, 0.0) + value for name, value in losses.items()}
+            progress.window_batches += 1
             if not self.accelerator.sync_gradients:
                 continue
             progress.step += 1
             bar.update()
             if progress.step % self.recipe.run.logging_steps == 0:
-                self._log_losses(sums, bar)
-                sums = {}
+                self._log_losses(bar)
             last = progress.batch == len(self.batches) or progress.step == self.total_steps
             if last:
                 break
@@ -116,8 +114,8 @@ class PreTrainer:
         self._evaluate(bar)
         self._save()
 
-    def _step(self, batch: Batch) -> Batch:
-        """One forward and backward pass; returns the losses, detached."""
+    def _step(self, batch: Batch) -> dict[str, float]:
+        """One forward and backward pass; returns the losses."""
         arguments = self.recipe.data
         with self.accelerator.accumulate(self.model):
             batch = {**batch, "pixel_values": self.augment(batch["pixel_values"])}
@@ -138,7 +136,7 @@ class PreTrainer:
             if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
                 self.scheduler.step()
             self.optimizer.zero_grad()
-        return {name: output[name].detach().float() for name in _LOSSES if name in output}
+        return {name: output[name].item() for name in _LOSSES if name in output}
 
     def _step_entropy(self) -> int:
         place = (self.progress.epoch, self.progress.batch, self.accelerator.process_index)
@@ -160,9 +158,12 @@ class PreTrainer:
         if freeze in ("text", "both"):
             model.text_model.eval()
 
-    def _log_losses(self, sums: dict[str, torch.Tensor], bar: tqdm) -> None:
-        batches = self.recipe.run.logging_steps * self.recipe.optimization.gradient_accumulation_steps
-        line: dict[str, Any] = {name: (value / batches).item() for name, value in sums.items()}
+    def _log_losses(self, bar: tqdm) -> None:
+        """Notes the mean losses of the batches since the last line."""
+        line: dict[str, Any] = {
+            name: value / self.progress.window_batches for name, value in self.progress.window.items()
+        }
+        self.progress.window, self.progress.window_batches = {}, 0
         bar.set_postfix({name.removeprefix("loss_"): f"{value:.3f}" for name, value in line.items()})
         self.accelerator.log(line, step=self.progress.step)
         line |= {"step": self.progress.step, "learning_rate": self.scheduler.get_last_lr()[0]}
@@ -186,15 +187,17 @@ class PreTrainer:
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
-        save_checkpoint(self.accelerator, self.output_dir, self.progress, self.recipe.run.save_total_limit)
+        now = time.perf_counter()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+        save_checkpoint(self.accelerator, self.recipe, self.progress)
 
     def _training_batches(self) -> DataLoader:
         data, size = self.pairs["train"], self.recipe.optimization.batch_size
         return self._loader("train", size, shuffle=True, drop_last=len(data) >= size * self.accelerator.num_processes)
 
     def _held_out_batches(self) -> DataLoader:
-        data, size = self.pairs["validation"], self.recipe.optimization.batch_size
-        return self._loader("validation", size, shuffle=False, drop_last=len(data) >= size)
+        return self._loader("validation", self.recipe.optimization.batch_size, shuffle=False, drop_last=False)
 
     def _loader(self, split: str, batch_size: int, *, shuffle: bool, drop_last: bool) -> DataLoader:
         workers = self.recipe.data.dataloader_num_workers

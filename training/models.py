@@ -1,12 +1,18 @@
 """From a recipe to a processor and a model: published encoders, or configurations trained from scratch."""
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable
 from string import ascii_lowercase, digits
+from typing import Any
 
+import torch
+from datasets import Dataset
+from huggingface_hub.errors import StrictDataclassError
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    CONFIG_MAPPING,
     AutoTokenizer,
     BertTokenizer,
     PreTrainedConfig,
@@ -18,6 +24,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
 from .arguments import DataArguments, ModelArguments
+from .data import PairCollator
 
 _SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -95,6 +102,7 @@ def build_processor(data: DataArguments, tokenizer: PreTrainedTokenizerBase, cha
         tokenizer: of the text encoder.
         channels: 1 or 3, as the vision encoder takes.
     """
+    tokenizer.model_max_length = data.max_length  # so that evaluation and users cut where training did
     resize = data.image_resize or data.image_size
     if resize < data.image_size:
         raise ValueError(f"image_resize {resize} is smaller than image_size {data.image_size}")
@@ -122,6 +130,8 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
     """
     heads = {key: getattr(arguments, key) for key in _HEAD_KEYS if getattr(arguments, key) is not None}
     if arguments.vision_model is not None and arguments.text_model is not None:
+        if arguments.vision_pooling == "flatten":
+            heads["vision_image_size"] = image_size
         model = PRDModel.from_vision_text_pretrained(arguments.vision_model, arguments.text_model, **heads)
     else:
         vocabulary = {"vocab_size": len(tokenizer)}
@@ -129,13 +139,49 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
             vocabulary[f"{kind}_token_id"] = getattr(tokenizer, f"{kind}_token_id")
         vision_config = {"image_size": image_size, **(arguments.vision_config or {})}
         text_config = {**vocabulary, **(arguments.text_config or {})}
-        model = PRDModel(PRDConfig(vision_config=vision_config, text_config=text_config, **heads))
+        _check_keys("vision_config", arguments.vision_config or {})
+        _check_keys("text_config", arguments.text_config or {})
+        try:
+            config = PRDConfig(vision_config=vision_config, text_config=text_config, **heads)
+        except StrictDataclassError as error:
+            raise ValueError(f"vision_config or text_config: {error}") from error
+        model = PRDModel(config)
     if arguments.attn_implementation is not None:
         model.set_attn_implementation({"text_config": arguments.attn_implementation})
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     _freeze(model, arguments.freeze)
     return model
+
+
+def check_fit(model: PRDModel, processor: PRDProcessor, train: Dataset, max_length: int) -> None:
+    """Runs the first pairs through the model, so that sizes that contradict each other show before training.
+
+    Raises:
+        ValueError: the model does not take them.
+    """
+    batch = PairCollator(processor, max_length)([train[row] for row in range(min(2, len(train)))])
+    longest = batch["input_ids"].new_full((1, max_length), len(processor.tokenizer) - 1)
+    try:
+        with torch.inference_mode():
+            model.eval()(**batch)
+            model.get_text_features(longest)
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"the encoders do not take these images and reports (image_size, max_length): {error}"
+        ) from error
+
+
+def _check_keys(name: str, config: dict[str, Any]) -> None:
+    """Refuses a key that the configuration's class does not know: transformers would keep it and do nothing."""
+    model_type = str(config.get("model_type"))
+    if model_type not in CONFIG_MAPPING:
+        return  # PRDConfig says so
+    known = {*CONFIG_MAPPING[model_type]().to_dict(), "image_size"}
+    for key in config.keys() - known:
+        nearest = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ValueError(f"{name}: {model_type} has no setting {key!r}{hint}")
 
 
 def _freeze(model: PRDModel, which: str) -> None:

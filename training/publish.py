@@ -11,6 +11,7 @@ from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
 from .arguments import Recipe
 from .card import ModelCardContents, render_model_card
+from .errors import InputError
 from .evaluation import Tree
 from .report import draw_curves
 
@@ -40,6 +41,8 @@ def write_model_folder(
     PRDConfig.register_for_auto_class()
     PRDModel.register_for_auto_class("AutoModel")
     PRDProcessor.register_for_auto_class("AutoProcessor")
+    for encoder in (model.config.vision_config, model.config.text_config):
+        encoder.name_or_path = ""  # where it was loaded from is no part of the model
     model.save_pretrained(partial)
     processor.save_pretrained(partial)
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
@@ -56,8 +59,13 @@ def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
 
     Returns:
         the repository's address.
+
+    Raises:
+        InputError: the repository is there and public, and that was not asked for.
     """
     api = HfApi()
     address = api.create_repo(repo_id, private=not public, exist_ok=True)
+    if not public and not api.model_info(repo_id).private:
+        raise InputError(f"push_to_hub: {repo_id!r} is there and public: say --hub_public true, or name another")
     api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=list(_STAYS_LOCAL))
     return str(address)

@@ -102,7 +102,8 @@ def test_the_metrics_hold_every_task_beside_its_chance(finished_run):
                 number = validation[task][direction][name]
                 assert number["interval"][0] <= number["value"] <= number["interval"][1]
                 assert number["n"] <= 12
-    assert validation["losses"]["loss_global"]["chance"] == pytest.approx(math.log(8))
+    expected = (8 * math.log(8) + 4 * math.log(4)) / 12  # batches of eight and of four
+    assert validation["losses"]["loss_global"]["chance"] == pytest.approx(expected)
     assert validation["losses"]["loss_perturbation"]["chance"] == pytest.approx(math.log(10), abs=0.05)
 
 
@@ -309,6 +310,12 @@ def test_two_processes_contrast_with_the_pairs_of_both_as_one_process_on_the_joi
         ({"device": "cuda"}, ["cuda"]),
         ({"vision_config": {"model_type": "resnat"}}, ["resnat"]),
         ({"resume": "no/checkpoint"}, ["no/checkpoint"]),
+        ({"resume": "auto", "overwrite": True}, ["overwrite", "resume"]),
+        ({"mixed_precision": "fp16"}, ["fp16"]),
+        ({"report_to": ["comet_ml"]}, ["comet_ml"]),
+        ({"push_to_hub": "no repo id"}, ["no repo id"]),
+        ({"vision_config": {**TINY_RECIPE["vision_config"], "dephts": [1]}}, ["dephts", "depths"]),
+        ({"text_config": {**TINY_RECIPE["text_config"], "vocab_size": 50}}, ["encoders"]),
     ],
 )
 def test_bad_input_is_one_line_that_names_it_and_leaves_nothing(
@@ -331,6 +338,28 @@ def test_a_folder_with_another_run_is_refused_until_told_otherwise(write_recipe,
     assert (run / "model.safetensors").read_bytes() == weights
     train.main(["--config", str(recipe), "--learning_rate=0.5", "--overwrite=true"])
     assert (run / "model.safetensors").read_bytes() != weights
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(write_recipe, capsys: pytest.CaptureFixture[str]):
+    recipe, run = write_recipe(max_steps=1)
+    train.main(["--config", str(recipe)])
+    other_recipe, other = write_recipe("other", max_steps=1, resume=str(run / "checkpoints" / "step-1"))
+    assert "projection_dim" in refused(["--config", str(other_recipe), "--projection_dim", "4"], capsys)
+    few = ["--config", str(other_recipe), "--max_train_images", "8"]
+    assert "max_train_images" in refused(few, capsys)
+    assert not other.exists()
+
+
+def test_the_history_holds_means_over_the_batches_since_its_last_line(write_recipe):
+    changes = {"learning_rate": 0.0, "num_train_epochs": 2, "freeze": "both"}
+    each_recipe, each = write_recipe("each", **changes)
+    train.main(["--config", str(each_recipe)])
+    third_recipe, third = write_recipe("third", **changes, logging_steps=3)
+    train.main(["--config", str(third_recipe)])
+    steps = [line["loss_global"] for line in trained_losses(each)]
+    lines = trained_losses(third)
+    assert [line["step"] for line in lines] == [3, 6]
+    assert [line["loss_global"] for line in lines] == pytest.approx([sum(steps[:3]) / 3, sum(steps[3:6]) / 3])
 
 
 def test_a_folder_that_is_no_run_is_never_overwritten(write_recipe, capsys: pytest.CaptureFixture[str]):

@@ -43,6 +43,21 @@ def test_an_image_that_does_not_decode_is_named(phantom_dir: Path):
         training_data.decode_image(row)
 
 
+def test_an_empty_report_or_a_broken_validation_image_is_named_before_training(
+    phantom_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = load_split(str(phantom_dir), "default", "validation")
+    empty = rows.map(lambda row, index: {"report": " " if index == 2 else row["report"]}, with_indices=True)
+    broken = rows.map(
+        lambda row, index: {"image": {**row["image"], "bytes": row["image"]["bytes"][: 200 if index == 5 else None]}},
+        with_indices=True,
+    )
+    for bad, image_id in ((empty, rows[2]["image_id"]), (broken, rows[5]["image_id"])):
+        monkeypatch.setattr(training_data, "load_split", lambda *_, bad=bad: bad)
+        with pytest.raises(ValueError, match=image_id):
+            load_pairs(DataArguments(data="somewhere"))
+
+
 def test_an_image_decodes_to_what_was_stored(phantom_dir: Path):
     row = load_split(str(phantom_dir), "default", "train")[0]
     expected = load_dataset(str(phantom_dir), split="train").cast_column("image", Image(decode=False))[0]["image"]
