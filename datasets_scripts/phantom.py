@@ -34,7 +34,7 @@ from .schema import COUNTERFACTUAL_KINDS, Box, Record
 from .writer import write_dataset
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
-DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 4000, 500, 1000
+DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 6000, 500, 1000
 DEFAULT_IMAGE_SIZE = 96
 _STREAMS: tuple[str, ...] = ("state", "image", "report", "counterfactual")
 
