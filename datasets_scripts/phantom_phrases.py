@@ -136,7 +136,7 @@ NOUN_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rib_fracture": (
             "an old fracture of the {side} {zone}",
             "a healed fracture deformity of the {side} {zone}",
-            "a remote {side} {zone} fracture",
+            "a remote fracture of the {side} {zone}",
         ),
         "granuloma": (
             "a calcified granuloma in the {side} {zone}",

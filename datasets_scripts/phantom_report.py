@@ -51,6 +51,8 @@ CLEAR_PROBABILITY = 0.35
 VOLUME_PROBABILITY = 0.25
 ABSENT_LESSER_PROBABILITY: Mapping[str, float] = {"tortuous_aorta": 0.4, "scoliosis": 0.1, "raised_diaphragm": 0.1}
 FILLER_PROBABILITY: Mapping[str, float] = {"technique": 0.15, "bones": 0.4, "trachea": 0.1, "soft_tissue": 0.1}
+FILLER_CONFLICTS: Mapping[str, str] = {"technique": "portable", "trachea": "rotation", "soft_tissue": "surgical_clips"}
+"""The finding beside which a filler would repeat or contradict what the report says."""
 
 _SECTIONS = ("technique", "heart", "lungs", "pleura", "bones", "devices")
 _SECTION_ORDERS: tuple[tuple[str, ...], ...] = (
@@ -138,7 +140,7 @@ def write_report(state: PhantomState, choices: Choices) -> PhantomReport:
         stated[finding.name] = _affirmation(finding, phrases[finding.name], choices)
     stated.update(_denials(state, choices))
     stated.update(_lesser_sentences(state, choices))
-    stated.update(_fillers(len(stated), choices))
+    stated.update(_fillers(state, len(stated), choices))
     sections = choices.pick("sections", _SECTION_ORDERS)
 
     def rank(place: str) -> tuple[int, float]:
@@ -186,7 +188,7 @@ def _denials(state: PhantomState, choices: Choices) -> dict[str, str]:
     absent = {name for name in DENIED_WORDS if state.get(name) is None and choices.denial_stated(name)}
     sentences = {}
     if choices.says("clear.said", CLEAR_PROBABILITY):
-        otherwise = "otherwise " if any(state.get(name) for name in LUNG_FINDINGS) else ""
+        otherwise = "otherwise " if any(state.get(name) for name in (*LUNG_FINDINGS, "granuloma")) else ""
         template = choices.pick("clear", CLEAR_SENTENCES)
         clear = template.format(otherwise=otherwise, Otherwise=otherwise)
         if absent & set(LUNG_FINDINGS):
@@ -211,14 +213,17 @@ def _lesser_sentences(state: PhantomState, choices: Choices) -> dict[str, str]:
     if state.lung_volume != "normal" or choices.says("volume.said", VOLUME_PROBABILITY):
         sentences["volume"] = choices.pick("volume", VOLUME_SENTENCES[state.lung_volume])
     for name, probability in ABSENT_LESSER_PROBABILITY.items():
+        if name == "raised_diaphragm" and state.lung_volume != "normal":
+            continue  # the diaphragm moves with the volume
         if state.get(name) is None and choices.says(f"{name}.absent.said", probability):
             sentences[name] = choices.pick(f"{name}.absent", ABSENT_LESSER[name])
     return sentences
 
 
-def _fillers(stated: int, choices: Choices) -> dict[str, str]:
-    """Sentences that say nothing of the image, as many as the choices want and the length of a report allows."""
-    by_wish = sorted(FILLERS, key=lambda name: choices.value(f"{name}.said") / FILLER_PROBABILITY[name])
+def _fillers(state: PhantomState, stated: int, choices: Choices) -> dict[str, str]:
+    """Sentences that are true of every image without `FILLER_CONFLICTS`, as many as choices and length allow."""
+    allowed = [name for name in FILLERS if name not in FILLER_CONFLICTS or state.get(FILLER_CONFLICTS[name]) is None]
+    by_wish = sorted(allowed, key=lambda name: choices.value(f"{name}.said") / FILLER_PROBABILITY[name])
     wished = sum(choices.says(f"{name}.said", FILLER_PROBABILITY[name]) for name in by_wish)
     count = min(max(wished, MIN_SENTENCES - stated), max(MAX_SENTENCES - stated, 0))
     return {name: choices.pick(f"{name}.filler", FILLERS[name]) for name in by_wish[:count]}

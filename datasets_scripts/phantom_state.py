@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "2"
+GENERATOR_VERSION = "3"
 """Changes whenever a state, an image or a report of the same seed changes."""
 
 SIDES: tuple[str, str] = ("left", "right")
@@ -176,7 +176,7 @@ class Difficulty:
 DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
     {
         "easy": Difficulty(contrast=1.2, noise=4.0, clutter=0.9, prevalence=1.8),
-        "default": Difficulty(contrast=0.9, noise=6.0, clutter=1.0, prevalence=1.0),
+        "default": Difficulty(contrast=0.9, noise=6.0, clutter=1.0, prevalence=0.85),
         "hard": Difficulty(contrast=0.7, noise=8.0, clutter=1.2, prevalence=0.8),
     }
 )
@@ -254,9 +254,9 @@ def chexpert_labels(state: PhantomState) -> dict[str, float]:
     names = {spec.label for spec in FINDINGS.values() if spec.label} | {"Cardiomegaly", "Lung Opacity", "No Finding"}
     present = {FINDINGS[finding.name].label for finding in state.findings}
     if state.heart != "normal":
-        present |= {"Cardiomegaly", "Enlarged Cardiomediastinum"}
+        present.add("Cardiomegaly")
     if present & {"Consolidation", "Atelectasis", "Edema", "Lung Lesion"}:
         present.add("Lung Opacity")
     if not present - {None, "Support Devices"}:
         present.add("No Finding")
-    return {name: float(name in present) for name in sorted(names | {"Enlarged Cardiomediastinum"})}
+    return {name: float(name in present) for name in sorted(names)}

@@ -30,7 +30,7 @@ def sampled_edits(kind: str, count: int) -> list[tuple[PhantomState, PhantomStat
 @pytest.mark.parametrize("kind", COUNTERFACTUAL_KINDS)
 def test_the_exact_prior_cannot_tell_a_state_from_its_edit(kind: str):
     """The best guess without the image is the likelier state; it is right half the time."""
-    gaps = [log_prior(state) - log_prior(edited) for state, edited in sampled_edits(kind, 4000)]
+    gaps = [log_prior(state) - log_prior(edited) for state, edited in sampled_edits(kind, 5000)]
     wins = np.mean([0.5 if abs(gap) < 1e-9 else gap > 0 for gap in gaps])
     assert len(gaps) > 400
     assert wins == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(len(gaps)))

@@ -115,5 +115,5 @@ def test_labels_follow_chexpert():
         "Lung Lesion",
         "Lung Opacity",
         "Cardiomegaly",
-        "Enlarged Cardiomediastinum",
     }
+    assert "Enlarged Cardiomediastinum" not in nodule  # the mediastinum may be normal beside an enlarged heart

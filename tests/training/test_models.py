@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_recipe import TINY_RECIPE
 from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
 
-from training.arguments import DataArguments, ModelArguments
+from training.arguments import DEFAULT_RECIPE, DataArguments, ModelArguments, parse_recipe
 from training.models import build_model, build_processor, build_tokenizer, load_tokenizer
 
 REPORTS = ["the lungs are clear", "small left pleural effusion", "no pneumothorax"] * 3
@@ -41,6 +41,13 @@ def test_sizes_follow_the_vocabulary_and_the_images(tokenizer):
     assert model.config.text_config.vocab_size == len(tokenizer)
     assert model.config.text_config.pad_token_id == tokenizer.pad_token_id
     assert model.config.vision_config.image_size == 32
+
+
+@pytest.mark.parametrize("recipe", ["phantom", "openi_small"])
+def test_the_recipes_from_scratch_build_with_every_setting_known(tokenizer, recipe: str):
+    parsed = parse_recipe(["--config", str(DEFAULT_RECIPE.with_name(f"{recipe}.yaml"))])
+    model = build_model(parsed.model, parsed.data.image_size, tokenizer)
+    assert model.config.text_config.layer_types == parsed.model.text_config["layer_types"]
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
