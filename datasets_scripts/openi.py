@@ -23,6 +23,7 @@ _VALIDATION_PAIRS, _CORPUS_PAIRS = 469, 6473
 
 _IMAGE_SIZE = 256
 _PHANTOM_SIZE = 128
+_MIN_FILE_SIZE, _MAX_IMAGE_SIZE = 16, 4096
 
 ImageSource = Callable[[OpenIReport, str], Callable[[], Image.Image] | None]
 """From a report and the id of one of its images to what reads or draws that image; None if there is no such image."""
@@ -62,8 +63,9 @@ def run(args: argparse.Namespace) -> None:
     """
     drawn = args.images == PHANTOM
     image_size = (_PHANTOM_SIZE if drawn else _IMAGE_SIZE) if args.image_size is None else args.image_size
-    if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"--image_size must be at least {MIN_IMAGE_SIZE} pixels, not {image_size}")
+    smallest = MIN_IMAGE_SIZE if drawn else _MIN_FILE_SIZE
+    if not smallest <= image_size <= _MAX_IMAGE_SIZE:
+        raise ValueError(f"--image_size must be {smallest} to {_MAX_IMAGE_SIZE} pixels, not {image_size}")
     corpus = read_reports(args.reports)
     images = _drawn_images(args.seed, image_size) if drawn else _image_files(Path(args.images), corpus, image_size)
     splits = {
@@ -138,9 +140,13 @@ def _drawn_images(seed: int, image_size: int) -> ImageSource:
 
 def draw_stand_in(report: OpenIReport, image_id: str, seed: int, image_size: int) -> Image.Image:
     """Draw a stand-in for an image: what it shows is the same in all images of a study, the pose is not."""
-    state = state_from_mesh(report.mesh, np.random.default_rng(_digest(seed, report.study_id)))
-    pixels, _ = draw(state, image_size, np.random.default_rng(_digest(seed, image_id)))
+    state = state_from_mesh(report.mesh, _generator(seed, report.study_id))
+    pixels, _ = draw(state, image_size, _generator(seed, image_id))
     return Image.fromarray(pixels)
+
+
+def _generator(seed: int, key: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(_digest(seed, key)))
 
 
 def _digest(seed: int, key: str) -> int:

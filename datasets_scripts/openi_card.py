@@ -1,6 +1,7 @@
 """What the card of an Open-I dataset says: counts of the corpus, labels, licence, the command, stand-in images."""
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,8 +21,8 @@ _DESCRIPTION = "Findings of chest radiographs, each with nine perturbations, in 
 _PHANTOM = (
     " The images of Open-I were not at hand. Each image stands in for one: PhantomCXR drew it from the MeSH codes"
     " of the report, with what they leave open (side, zone, size) drawn at random, and another pose for each image"
-    " of a study; all are frontal. They show roughly what the codes say and nothing else of the report. Nothing"
-    " measured on them holds for radiographs."
+    " of a study; all are frontal. They show roughly what the codes say and nothing else of the report. A finding of"
+    " both sides is drawn on one. Nothing measured on them holds for radiographs."
 )
 
 _LABELS = (
@@ -56,7 +57,7 @@ def describe(
         command=_command(args, image_size),
         synthetic_images=drawn,
         left_out={NO_FINDINGS: images - pairs, NOT_FOUND: missing},
-        inputs={args.reports.name: hash_reports(args.reports)},
+        inputs={_name(args.reports): hash_reports(args.reports)},
         notes=(note,) if missing else (),
         sections={"Corpus": _corpus(corpus), "Labels": _LABELS},
         tags=("open-i",),
@@ -65,11 +66,16 @@ def describe(
 
 def _command(args: argparse.Namespace, image_size: int) -> str:
     """The command less its folders and what does not change the result."""
-    images = PHANTOM if args.images == PHANTOM else Path(args.images).name
+    images = PHANTOM if args.images == PHANTOM else _name(args.images)
     return (
-        f"python -m datasets_scripts build openi --reports {args.reports.name} --images {images} --out DIR"
-        f" --seed {args.seed} --spacy_model {args.spacy_model} --image_size {image_size}"
+        f"python -m datasets_scripts build openi --reports {_name(args.reports)} --images {images} --out DIR"
+        f" --seed {args.seed} --spacy_model {_name(args.spacy_model)} --image_size {image_size}"
     )
+
+
+def _name(path: Path | str) -> str:
+    """The last part of a path, also of `.`; links are not followed, so it is what was given where that has a name."""
+    return os.path.basename(os.path.abspath(path))
 
 
 def _corpus(corpus: Sequence[OpenIReport]) -> str:

@@ -113,7 +113,8 @@ _FINDING_RULES: tuple[_Rule, ...] = (
     _Rule("Implanted Medical Device", "shoulder_prosthesis", _SHOULDER),
     _Rule("Implanted Medical Device", "pacemaker", without=_NO_PACEMAKER),
     _Rule("Surgical Instruments", "sternal_wires", _any("mediastinum")),
-    _Rule("Surgical Instruments", "surgical_clips", _any("lung", "hilum", "thorax", "breast")),
+    # The phantom has clips in the right upper abdomen only.
+    _Rule("Surgical Instruments", "surgical_clips", _any("abdomen"), without=_any("left")),
     _Rule("Spinal Fusion", "spinal_hardware"),
     _Rule("Fractures, Bone", "rib_fracture", _any("ribs")),
     _Rule("Aorta", "tortuous_aorta", _any("tortuous")),
@@ -133,6 +134,8 @@ _ZONE_OF: dict[str, str] = {
     "base": "lower",
     "costophrenic angle": "lower",
     "retrocardiac": "lower",
+    "trachea": "trachea",
+    "trachea, carina": "trachea",
 }
 _SIDE_OF: dict[str, str] = {"left": "left", "right": "right", "lingula": "left", "middle lobe": "right"}
 # A grade stands for the first of these sizes that the finding can have.

@@ -1,6 +1,8 @@
 """The reports of Open-I: the XML files of the Indiana University Chest X-ray Collection, as the NLM publishes them."""
 
+import gzip
 import hashlib
+import io
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -38,7 +40,7 @@ def read_reports(source: Path) -> list[OpenIReport]:
 
     Raises:
         FileNotFoundError: `source` is not there.
-        ValueError: the archive is truncated or none, a file is no XML or no report, a study or an image is there
+        ValueError: the archive is damaged or none, a file is no XML or no report, a study or an image is there
             twice, or there is no XML file at all.
     """
     reports: dict[str, OpenIReport] = {}
@@ -69,7 +71,7 @@ def parse_report(content: bytes, name: str) -> OpenIReport:
     """
     try:
         root = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two for some encodings
         raise ValueError(f"{name} cannot be read as XML ({error}); restore it or take it out") from error
     study = root.find("uId")
     if study is None or not study.get("id"):
@@ -113,11 +115,16 @@ def _xml_files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _xml_members(archive: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        # Not "r|gz", which takes an archive cut inside a header for a shorter one.
-        with tarfile.open(archive, "r:gz") as members:
+        # The whole stream first: gzip's checksum stands at its end, and tarfile's own reader stops short of it.
+        content = gzip.decompress(archive.read_bytes())
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as members:
             for member in members:
                 file = members.extractfile(member) if member.name.endswith(".xml") else None
                 if file is not None:
                     yield member.name, file.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive} is truncated or no .tgz archive ({error}); download it again") from error
+            end = members.offset
+        # tarfile takes a bad header for the end, which is of zeros alone.
+        if content[end:].strip(b"\0"):
+            raise tarfile.ReadError(f"bad header at byte {end} of the unpacked archive")
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{archive} is damaged or no .tgz archive ({error}); download it again") from error

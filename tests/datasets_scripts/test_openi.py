@@ -1,15 +1,17 @@
 import os
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dataset_helpers import file_hashes, image_ids, load
-from openi_helpers import image_id, openi_xml, write_archive
+from openi_helpers import image_id, openi_xml, write_archive, write_folder
 from PIL import Image
 
 from datasets_scripts.__main__ import main
 from datasets_scripts.openi import draw_stand_in, image_id_of_file, split_reports
+from datasets_scripts.openi_card import describe
 from datasets_scripts.openi_reports import OpenIReport, read_reports
 from datasets_scripts.perturbations import normalize_report
 from datasets_scripts.schema import features
@@ -52,6 +54,20 @@ def report(number: int, views: int, findings: str = "Clear.") -> OpenIReport:
 
 def pairs(reports: list[OpenIReport]) -> int:
     return sum(len(report.image_ids) for report in reports)
+
+
+def test_the_command_in_the_card_has_names_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "corpus", FILES)
+    monkeypatch.chdir(folder)
+    args = Namespace(reports=Path("."), images=".", seed=0, spacy_model=str(tmp_path / "tagger/"))
+
+    info = describe(args, [], {}, image_size=32)
+
+    assert info.command == (
+        "python -m datasets_scripts build openi --reports corpus --images corpus --out DIR --seed 0"
+        " --spacy_model tagger --image_size 32"
+    )
+    assert list(info.inputs) == ["corpus"]
 
 
 @pytest.mark.parametrize("name", ["CXR1000_IM-0003-1001.png", "1000_IM-0003-1001.dcm.png", "1000_IM-0003-1001.png"])
@@ -100,6 +116,7 @@ def test_drawn_images_are_called_synthetic_in_every_row_and_at_the_top_of_the_ca
     assert all(value for split in load(drawn).values() for value in split["synthetic"])
     assert card.index("**The images are synthetic") < card.index("## Splits")
     assert "drawn" in card.splitlines()[1]
+    assert "A finding of both sides is drawn on one." in card
 
 
 def test_the_card_counts_what_was_left_out_and_names_licence_and_input(drawn: Path, archive: Path) -> None:
@@ -131,6 +148,15 @@ def test_two_stand_ins_of_a_study_differ_in_pose_and_share_the_state(monkeypatch
 
     assert states[0] == states[1]
     assert not np.array_equal(first, second)
+
+
+def test_stand_ins_do_not_depend_on_the_default_generator_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = OpenIReport("CXR1", "A nodule.", "", ("Nodule/lung",), (image_id(1, 1),))
+    stand_in = draw_stand_in(study, image_id(1, 1), seed=0, image_size=32)
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: np.random.Generator(np.random.Philox(seed)))
+
+    assert draw_stand_in(study, image_id(1, 1), seed=0, image_size=32) == stand_in
 
 
 @pytest.mark.parametrize("kaggle", [False, True])
@@ -184,10 +210,13 @@ def test_a_truncated_image_is_named_counted_and_left_out(
         (lambda archive, folder: (folder / "absent.tgz", "phantom"), "absent.tgz does not exist"),
         (lambda archive, folder: (archive, folder / "absent"), "absent is no folder"),
         (lambda archive, folder: (archive, folder), "no pair to write"),
-        (lambda archive, folder: (archive, "phantom", "--image_size", "0"), "--image_size must be at least 32"),
+        (lambda archive, folder: (archive, "phantom", "--image_size", "0"), "--image_size must be 32 to 4096 pixels"),
+        (lambda archive, folder: (archive, "phantom", "--image_size", "16"), "--image_size must be 32 to 4096 pixels"),
+        (lambda archive, folder: (archive, folder, "--image_size", "15"), "--image_size must be 16 to 4096 pixels"),
+        (lambda archive, folder: (archive, "phantom", "--image_size", "1000000"), "must be 32 to 4096 pixels"),
         (lambda archive, folder: (archive, "phantom", "--spacy_model", "none_such"), "none_such"),
     ],
-    ids=["no reports", "no folder", "no images", "image size", "tagger"],
+    ids=["no reports", "no folder", "no images", "zero", "too small to draw", "too small", "too large", "tagger"],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
     archive: Path,

@@ -101,7 +101,10 @@ def test_a_normal_report_shows_nothing() -> None:
         ("Implanted Medical Device/left", "pacemaker", {"side": "left"}),
         ("Implanted Medical Device/humerus/left", "shoulder_prosthesis", {"side": "left"}),
         ("Surgical Instruments/mediastinum", "sternal_wires", {}),
-        ("Surgical Instruments/breast/right", "surgical_clips", {}),
+        ("Surgical Instruments/abdomen", "surgical_clips", {}),
+        ("Surgical Instruments/abdomen/right", "surgical_clips", {}),
+        ("Tube, Inserted/trachea", "endotracheal_tube", {"zone": "trachea"}),
+        ("Tube, Inserted/trachea, carina", "endotracheal_tube", {"zone": "trachea"}),
         ("Fractures, Bone/ribs/right/healed", "rib_fracture", {"side": "right"}),
         ("Scoliosis/thoracic vertebrae/right/mild", "scoliosis", {"side": "right"}),
         ("Aorta/tortuous", "tortuous_aorta", {}),
@@ -150,6 +153,11 @@ def test_lung_volume_comes_from_the_code(code: str, volume: str) -> None:
 
 def test_a_device_elsewhere_is_no_pacemaker() -> None:
     assert state("Implanted Medical Device/aortic valve") == PhantomState()
+
+
+@pytest.mark.parametrize("place", ["breast/right", "lung/hilum/right", "thorax", "abdomen/left", "right"])
+def test_clips_outside_the_right_upper_abdomen_are_not_drawn(place: str) -> None:
+    assert state(f"Surgical Instruments/{place}") == PhantomState()
 
 
 _HEADINGS = sorted({rule.heading for rule in (*_LABEL_RULES, *_FINDING_RULES)} | {"normal", "Lung", "No Indexing"})

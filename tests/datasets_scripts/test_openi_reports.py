@@ -1,3 +1,6 @@
+import gzip
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -53,8 +56,54 @@ def test_an_archive_that_is_cut_anywhere_is_an_error_that_names_it(tmp_path: Pat
 
     for length in range(0, end_of_the_last_file, 100):  # in headers, in files and in the padding behind them
         archive.write_bytes(content[:length])
-        with pytest.raises(ValueError, match=r"reports\.tgz is truncated or no \.tgz archive"):
+        with pytest.raises(ValueError, match=r"reports\.tgz is damaged or no \.tgz archive"):
             read_reports(archive)
+
+
+@pytest.mark.parametrize("compresslevel", [0, 9])
+def test_an_archive_with_a_flipped_bit_anywhere_is_an_error(tmp_path: Path, compresslevel: int) -> None:
+    archive = write_archive(tmp_path / "reports.tgz", FILES, compresslevel)
+    content = archive.read_bytes()
+    start_of_the_data = content.index(b"\0", 10) + 1  # behind gzip's header, which ends with the file's name
+
+    for position in range(start_of_the_data, len(content), 1 + len(content) // 100):
+        archive.write_bytes(_flip(content, position))
+        with pytest.raises(ValueError, match=r"reports\.tgz is damaged or no \.tgz archive .*; download it again"):
+            read_reports(archive)
+
+
+def test_an_archive_whose_checksum_does_not_match_is_an_error(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "reports.tgz", FILES)
+    checksum = -8  # CRC-32 and length, four bytes each, end the file
+    archive.write_bytes(_flip(archive.read_bytes(), checksum))
+
+    with pytest.raises(ValueError, match=r"reports\.tgz is damaged or no \.tgz archive \(CRC check failed"):
+        read_reports(archive)
+
+
+def test_a_bad_header_between_files_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "reports.tgz", FILES)
+    tar = gzip.decompress(archive.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        second = members.getmembers()[1].offset
+    archive.write_bytes(gzip.compress(_flip(tar, second)))
+
+    with pytest.raises(ValueError, match=rf"reports\.tgz is damaged .*bad header at byte {second}"):
+        read_reports(archive)
+
+
+def _flip(content: bytes, position: int) -> bytes:
+    changed = bytearray(content)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("encoding", ["no-such-encoding", "utf-7", "hex"])
+def test_a_file_whose_encoding_cannot_be_read_is_named(tmp_path: Path, encoding: str) -> None:
+    folder = write_folder(tmp_path / "folder", {**FILES, "3.xml": openi_xml(3).replace("utf-8", encoding)})
+
+    with pytest.raises(ValueError, match=r"folder: 3\.xml cannot be read as XML"):
+        read_reports(folder)
 
 
 def test_a_file_that_is_no_xml_is_named(tmp_path: Path) -> None:
