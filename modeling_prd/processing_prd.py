@@ -4,6 +4,7 @@ import copy
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, TypeAlias, cast
 
 import transformers
@@ -95,11 +96,12 @@ class PRDProcessor(ProcessorMixin):
         Returns:
             `pixel_values` [B, C, H, W]; `input_ids`, `attention_mask` [B, L]; `word_ids` [B, L], the word of each
             token, counted from 0, -1 where there is none; `perturbed_input_ids`, `perturbed_attention_mask`
-            [B, P, L']; `perturbation_mask` [B, P], False where the perturbed report is None or equal to the report.
+            [B, P, L']; `perturbation_mask` [B, P], False where the perturbed report is None or has the report's tokens
+            (it equals the report, or does once both are truncated), which no encoder could tell apart.
 
         Raises:
-            ValueError: an input is missing, a report or perturbed report has no words (its position is named), or the
-                perturbed reports do not match the reports.
+            ValueError: an input is missing, an image cannot be read or a report or perturbed report has no words (its
+                position is named), or the perturbed reports do not match the reports.
         """
         if images is None and text is None:
             raise ValueError("PRDProcessor needs images, text or both")
@@ -131,7 +133,7 @@ class PRDProcessor(ProcessorMixin):
     ) -> dict[str, Any]:
         words = [self._words(report, f"report {index}") for index, report in enumerate(reports)]
         perturbed = self._perturbed_words(perturbed_reports, len(words)) if perturbed_reports is not None else []
-        # A perturbation that is left out is tokenised as its report, so that its row is a proper one.
+        # A perturbation that is left out is tokenised as its report: its row is a proper one, and masked as equal.
         flat = [entry or original for original, row in zip(words, perturbed, strict=False) for entry in row]
         encoding = self.tokenizer(
             words + flat, is_split_into_words=True, return_attention_mask=True, **tokenizer_options
@@ -141,12 +143,13 @@ class PRDProcessor(ProcessorMixin):
         data = self._block(tokens | {"word_ids": _word_ids(encoding, len(words))}, slice(len(words)), trimmed)
         if perturbed:
             size = len(perturbed[0])
-            for name, rows in self._block(tokens, slice(len(words), None), trimmed).items():
-                data[f"perturbed_{name}"] = [rows[start : start + size] for start in range(0, len(rows), size)]
+            rows = _attended_ids(encoding)
+            originals, rivals = rows[: len(words)], _in_groups(rows[len(words) :], size)
             data["perturbation_mask"] = [
-                [entry is not None and entry != original for entry in row]
-                for original, row in zip(words, perturbed, strict=True)
+                [rival != original for rival in row] for original, row in zip(originals, rivals, strict=True)
             ]
+            for name, block in self._block(tokens, slice(len(words), None), trimmed).items():
+                data[f"perturbed_{name}"] = _in_groups(block, size)
         return data
 
     def _block(self, tokens: Mapping[str, list[list[int]]], part: slice, trimmed: bool) -> dict[str, Any]:
@@ -176,6 +179,16 @@ class PRDProcessor(ProcessorMixin):
         if not words:
             raise ValueError(f"{where} has no words: {report!r}; leave it out with its image")
         return words
+
+
+def _attended_ids(encoding: BatchEncoding) -> list[list[int]]:
+    """Each text's token ids without its padding."""
+    rows = zip(encoding["input_ids"], encoding["attention_mask"], strict=True)
+    return [list(compress(ids, mask)) for ids, mask in rows]
+
+
+def _in_groups(rows: list[list[int]], size: int) -> list[list[list[int]]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _word_ids(encoding: BatchEncoding, count: int) -> list[list[int]]:
@@ -215,8 +228,10 @@ def _image_list(images: Any) -> list[Any]:
 
 def _convert_image(image: Any, mode: str, position: int) -> Any:
     """The image as an 8-bit Pillow image of mode `"L"` or `"RGB"`."""
-    if is_pil_image(image) and not image.mode.startswith(("I", "F")):
-        return image.convert(mode)
+    if is_pil_image(image):
+        _load(image, position)
+        if not image.mode.startswith(("I", "F")):
+            return image.convert(mode)
     pixels = _eight_bits(to_numpy_array(image), position)
     if pixels.ndim == 2:
         pixels = pixels[None]  # [1, H, W]
@@ -229,6 +244,14 @@ def _convert_image(image: Any, mode: str, position: int) -> Any:
             f"image {position} has shape {pixels.shape}; expected [H, W], [C, H, W] or [H, W, C] with 1 or 3 channels"
         )
     return to_pil_image(pixels, do_rescale=False, input_data_format=layout).convert(mode)
+
+
+def _load(image: Any, position: int) -> None:
+    """Reads a Pillow image's pixels, which `Image.open` leaves in the file."""
+    try:
+        image.load()
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
+        raise ValueError(f"image {position} cannot be read: {error}") from error
 
 
 def _eight_bits(pixels: Any, position: int) -> Any:

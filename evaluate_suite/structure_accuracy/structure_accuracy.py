@@ -192,12 +192,15 @@ def group_indices(groups: Sequence[Any] | NDArray[Any] | None, n_rows: int) -> N
         [N] int64 indices.
 
     Raises:
-        ValueError: there is not one identifier a row.
+        ValueError: there is not one identifier a row, or one is missing (None or NaN).
     """
     if groups is None:
         return np.arange(n_rows)
     if len(groups) != n_rows:
         raise ValueError(f"groups holds {len(groups)} identifiers for {n_rows} rows: give one a row")
+    for row, identifier in enumerate(groups):
+        if identifier is None or (isinstance(identifier, float) and np.isnan(identifier)):
+            raise ValueError(f"row {row}: its group is {identifier}; give every row an identifier")
     return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
 
 

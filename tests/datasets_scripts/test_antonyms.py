@@ -125,6 +125,9 @@ def test_both_sides_are_single_normalised_words_and_differ(name: str):
         ("unremarkable", "remarkable"),
         ("present", "absent"),
         ("posterior", "anterior"),
+        ("limited", "adequate"),
+        ("moderate", "minimal"),
+        ("free", "full"),  # as in "free of"
     ],
 )
 def test_frequent_adjectives_of_radiology_have_the_antonym_that_radiology_means(adjective: str, opposite: str):
@@ -134,6 +137,26 @@ def test_frequent_adjectives_of_radiology_have_the_antonym_that_radiology_means(
 @pytest.mark.parametrize("word", ["pleural", "cardiac", "pulmonary", "patient", "middle", "pneumothorax"])
 def test_anatomy_and_nouns_have_no_antonym(word: str):
     assert antonym(word) is None
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "soft tissues",
+        "vascular congestion",
+        "technical factors",
+        "portable technique",
+        "first rib",
+        "last exam",
+        "top normal",
+        "bottom",
+        "other infiltrates",
+        "same region",
+        "secondary to",
+    ],
+)
+def test_adjectives_of_fixed_phrases_have_no_antonym(phrase: str):
+    assert antonym(phrase.split()[0]) is None
 
 
 def test_the_reviewed_list_stands_before_wordnet():

@@ -261,6 +261,8 @@ GOOD: dict[str, Any] = {"scores": [[0.5, 0.1], [0.5, 0.1]], "references": [0, 0]
         ({"names": ["original"]}, "names holds 1 names for 2 candidates"),
         ({"names": ["copy", "copy"]}, "'copy' stands twice"),
         ({"groups": ["a"]}, "groups holds 1 identifiers for 2 rows"),
+        ({"groups": ["a", None]}, "row 1: its group is None; give every row an identifier"),
+        ({"groups": [1.0, float("nan")]}, "row 1: its group is nan; give every row an identifier"),
         ({"n_bootstrap": 0}, "n_bootstrap is 0"),
     ],
 )

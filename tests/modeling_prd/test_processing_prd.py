@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,22 @@ def test_perturbations_equal_to_the_report_or_none_are_masked_out(processor: PRD
     assert inputs["perturbed_attention_mask"].any(-1).all(), "a row that is left out is still a proper report"
 
 
+@pytest.mark.parametrize("padding", [True, "max_length", False])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_perturbations_that_truncation_makes_equal_to_the_report_are_masked_out(padding: bool | str, side: str):
+    tokenizer = word_piece()
+    tokenizer.padding_side = side
+    processor = PRDProcessor(image_processor(), tokenizer)
+    words = f"{REPORT} heart size is normal no effusion clear".split()
+    assert len(words) == 18
+    last_changed, first_changed = [*words[:-1], "lungs"], ["no", *words[1:]]
+    perturbed = [[" ".join(last_changed), " ".join(first_changed)], ["clear lungs", "no lungs clear"]]
+    options: dict[str, Any] = {"text": [" ".join(words), "lungs clear"], "perturbed_text": perturbed}
+    cut = processor(**options, max_length=10, padding=padding)
+    assert cut["perturbation_mask"] == [[False, True], [True, True]]
+    assert processor(**options, max_length=64, padding=padding)["perturbation_mask"] == [[True, True], [True, True]]
+
+
 def test_perturbed_reports_by_name_stand_in_the_first_mappings_order(processor: PRDProcessor):
     by_name = [{"a": "size heart", "b": "heart"}, {"b": "no", "a": "effusion no"}]
     by_place = [["size heart", "heart"], ["effusion no", "no"]]
@@ -322,6 +339,18 @@ def test_one_image_and_a_batch_array_are_taken(processor: PRDProcessor, images: 
 def test_images_that_cannot_be_read_are_named(processor: PRDProcessor, image: np.ndarray, message: str):
     with pytest.raises(ValueError, match=message):
         processor(images=[GREY, image])
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+@pytest.mark.parametrize("suffix", ["PNG", "TIFF"])
+def test_a_truncated_image_file_is_named(processor: PRDProcessor, mode: str, suffix: str):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8 if mode == "L" else np.uint16)
+    whole = BytesIO()
+    Image.fromarray(noise).save(whole, suffix)
+    truncated = Image.open(BytesIO(whole.getvalue()[: len(whole.getvalue()) // 2]))
+    assert truncated.mode == mode
+    with pytest.raises(ValueError, match=r"image 1 cannot be read: .*truncated"):
+        processor(images=[GREY, truncated])
 
 
 # As a whole
