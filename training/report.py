@@ -75,7 +75,7 @@ def draw_curves(history: list[Tree], path: Path) -> None:
     for axes in (losses, scores):
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend()
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)  # below, where no curve runs
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
