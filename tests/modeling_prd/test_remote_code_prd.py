@@ -12,12 +12,18 @@ from tiny_models import tiny_batch, tiny_model
 from modeling_prd import PRDConfig, PRDModel
 
 SCRIPT = """
-import importlib.util, sys
+import sys
+
+class Blocked:  # an editable installation would let it in
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "modeling_prd":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
 import torch
 from transformers import AutoConfig, AutoModel
 
 folder = sys.argv[1]
-assert importlib.util.find_spec("modeling_prd") is None, "this process must not see the project"
 torch.set_num_threads(1)
 config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
 assert type(config).__name__ == "PRDConfig" and config.model_type == "prd"
