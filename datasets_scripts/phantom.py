@@ -133,7 +133,7 @@ def build(
         if count
     }
     command = (
-        f"python -m datasets_scripts build phantom --train {train} --validation {validation} --test {test} "
+        f"python -m datasets_scripts build phantom --out DIR --train {train} --validation {validation} --test {test} "
         f"--image_size {image_size} --seed {seed} --difficulty {difficulty}"
     )
     info = DatasetInfo(
