@@ -24,7 +24,7 @@ from training.report import results_table
 
 def main(arguments: list[str] | None = None) -> None:
     """Reads the recipe and runs it; a bad input ends it with status 2 and one line."""
-    with one_line_errors(InputError):
+    with one_line_errors(InputError, FloatingPointError):
         with one_line_errors(ValueError, OSError, ImportError):
             trainer, model, processor, pairs = prepare(parse_recipe(arguments))
         pretrain(trainer, model, processor, pairs)

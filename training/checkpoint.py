@@ -47,7 +47,7 @@ class Progress:
         window: sums of the losses since the last line of the history.
         window_batches: how many batches they are of.
         num_processes: processes that train; a batch is one for each.
-        train_images: length of the training split.
+        train_digest: of the training split, `data.split_digest`.
         history: lines of losses and of evaluations, oldest first.
     """
 
@@ -58,7 +58,7 @@ class Progress:
     window: dict[str, float] = field(default_factory=dict)
     window_batches: int = 0
     num_processes: int = 1
-    train_images: int = 0
+    train_digest: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -158,10 +158,11 @@ def load_checkpoint(accelerator: Accelerator, recipe: Recipe, start: Progress) -
         return start
     folder = found[-1]
     progress = Progress(**json.loads((folder / _PROGRESS_FILE).read_text()))
-    for name in ("num_processes", "train_images"):
-        before, now = getattr(progress, name), getattr(start, name)
-        if before != now:
-            raise InputError(f"resume: {str(folder)!r} was written with {name} {before}, this run has {now}")
+    before, now = progress.num_processes, start.num_processes
+    if before != now:
+        raise InputError(f"resume: {str(folder)!r} was written with num_processes {before}, this run has {now}")
+    if progress.train_digest != start.train_digest:
+        raise InputError(f"resume: {str(folder)!r} was written on other training data than this run has")
     accelerator.load_state(str(folder))
     return progress
 

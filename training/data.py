@@ -121,6 +121,14 @@ def report_id(report: str) -> int:
     return int.from_bytes(hashlib.blake2b(report.encode(), digest_size=8).digest(), "little", signed=True)
 
 
+def split_digest(pairs: Dataset) -> str:
+    """A hash of the image ids and reports in their order, by which a resumed run knows its data again."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in ("image_id", "report"):
+        digest.update(json.dumps(list(pairs[column])).encode())
+    return digest.hexdigest()
+
+
 class PairCollator:
     """Turns rows into the inputs of `PRDModel.forward`: decoding, tokenising and stacking, all in the worker.
 

@@ -17,7 +17,7 @@ from modeling_prd import PRDModel, PRDProcessor
 from .arguments import Recipe
 from .augmentation import ImageAugmentation
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .data import PairCollator, draw_perturbations
+from .data import PairCollator, draw_perturbations, split_digest
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
@@ -68,7 +68,7 @@ class PreTrainer:
         self.augment = ImageAugmentation(
             arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
         ).to(accelerator.device)
-        self.progress = Progress(num_processes=accelerator.num_processes, train_images=len(pairs["train"]))
+        self.progress = Progress(num_processes=accelerator.num_processes, train_digest=split_digest(pairs["train"]))
 
     def train(self) -> Tree:
         """Trains to the end, from the checkpoint that `resume` names if any; returns the last evaluation."""

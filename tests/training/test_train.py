@@ -12,14 +12,13 @@ import pytest
 import torch
 from datasets import load_dataset
 from hub_server import running_hub
+from run_helpers import LOSSES, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE
 
 import train
-from training.loop import PreTrainer
 
 ROOT = Path(train.__file__).parent
-LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 VIT = {
     "model_type": "vit",
     "num_channels": 1,
@@ -31,26 +30,6 @@ VIT = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-
-
-def history(run: Path) -> list[dict[str, Any]]:
-    newest = max((run / "checkpoints").iterdir(), key=lambda folder: int(folder.name.removeprefix("step-")))
-    return json.loads((newest / "progress.json").read_text())["history"]
-
-
-def trained_losses(run: Path) -> list[dict[str, Any]]:
-    return [line for line in history(run) if "loss" in line]
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as exit_info:
-        train.main(arguments)
-    assert exit_info.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert lines[-1] == errors[0]
-    return errors[0]
 
 
 @pytest.fixture(scope="module")
@@ -183,105 +162,6 @@ with torch.inference_mode():
 """
 
 
-def test_a_killed_and_resumed_run_ends_with_the_weights_of_one_that_was_not(
-    write_recipe, monkeypatch: pytest.MonkeyPatch
-):
-    changes = {
-        "num_train_epochs": 2,
-        "save_steps": 3,
-        "perturbations_per_image": 4,
-        "text_config": {**TINY_RECIPE["text_config"], "attention_dropout": 0.1, "mlp_dropout": 0.1},
-        "augmentation": {"rotation": 5.0, "brightness": 0.1},
-    }
-    whole_recipe, whole = write_recipe("whole", **changes)
-    train.main(["--config", str(whole_recipe)])
-
-    killed_recipe, killed = write_recipe("killed", **changes)
-    step = PreTrainer._step
-
-    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
-        if trainer.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(trainer, batch)
-
-    monkeypatch.setattr(PreTrainer, "_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train.main(["--config", str(killed_recipe)])
-    assert not (killed / "model.safetensors").exists()
-    monkeypatch.setattr(PreTrainer, "_step", step)
-    train.main(["--config", str(killed_recipe), "--resume", "auto"])
-
-    expected, resumed = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
-    assert expected.keys() == resumed.keys()
-    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
-    steps = [line["step"] for line in trained_losses(killed)]
-    assert steps == list(range(1, 9))
-    assert history(killed) == history(whole)
-
-
-def test_the_papers_optimizer_trains(write_recipe):
-    recipe, run = write_recipe(
-        max_steps=5,
-        optimizer="sgd",
-        learning_rate=0.0015,
-        momentum=0.9,
-        weight_decay=5e-4,
-        lr_scheduler="constant",
-        warmup_ratio=0.0,
-        max_grad_norm=0.0,
-        alpha=0.1,
-        beta=0.1,
-        local_length_normalized=False,
-        duplicate_reports="negative",
-    )
-    train.main(["--config", str(recipe)])
-    losses = trained_losses(run)
-    assert [line["learning_rate"] for line in losses] == [0.0015] * 5
-    assert all(math.isfinite(line[name]) for line in losses for name in LOSSES)
-
-
-@pytest.mark.parametrize(
-    ("weights", "kept"),
-    [
-        ({"alpha": 0.0, "beta": 0.0}, "loss_global"),
-        ({"global_weight": 0.0, "alpha": 1.0, "beta": 0.0}, "loss_local"),
-        ({"global_weight": 0.0, "alpha": 0.0, "beta": 1.0}, "loss_perturbation"),
-    ],
-)
-def test_each_loss_trains_alone(write_recipe, weights: dict[str, float], kept: str):
-    recipe, run = write_recipe(max_steps=2, **weights)
-    train.main(["--config", str(recipe)])
-    for line in trained_losses(run):
-        assert line["loss"] == pytest.approx(line[kept])
-        assert ("loss_perturbation" in line) == (weights["beta"] > 0)
-
-
-def test_accumulated_batches_make_one_step(write_recipe):
-    recipe, run = write_recipe(gradient_accumulation_steps=3, num_train_epochs=1)
-    train.main(["--config", str(recipe)])
-    assert [line["step"] for line in trained_losses(run)] == [1, 2]  # four batches: three and one
-
-
-def test_bf16_autocast_trains(write_recipe):
-    recipe, run = write_recipe(mixed_precision="bf16", max_steps=2)
-    train.main(["--config", str(recipe)])
-    assert all(math.isfinite(line["loss"]) for line in trained_losses(run))
-
-
-@pytest.mark.parametrize("freeze", ["vision", "text"])
-def test_a_frozen_encoder_stays_as_it_was_running_statistics_too(write_recipe, freeze: str):
-    recipe, run = write_recipe(freeze=freeze, max_steps=2)
-    start_recipe, start = write_recipe("start", freeze=freeze, max_steps=1, learning_rate=0.0)
-    train.main(["--config", str(start_recipe)])
-    train.main(["--config", str(recipe)])
-    before, after = load_file(start / "model.safetensors"), load_file(run / "model.safetensors")
-    frozen = [name for name in before if name.startswith(f"{freeze}_model.")]
-    trained = [name for name in before if not name.startswith(f"{freeze}_model.") and before[name].is_floating_point()]
-    assert frozen
-    assert all(torch.equal(before[name], after[name]) for name in frozen)
-    assert any(not torch.equal(before[name], after[name]) for name in trained)
-
-
 def test_two_processes_contrast_with_the_pairs_of_both_as_one_process_on_the_joined_batch(write_recipe):
     changes = {"vision_config": VIT, "vision_pooling": "mean", "max_steps": 2}
     one_recipe, one = write_recipe("one", batch_size=8, **changes)
@@ -300,91 +180,6 @@ def test_two_processes_contrast_with_the_pairs_of_both_as_one_process_on_the_joi
     expected, weights = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     for name, weight in expected.items():
         torch.testing.assert_close(weights[name], weight, rtol=2e-3, atol=2e-4, msg=name)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"data": "nowhere/at/all"}, ["nowhere/at/all"]),
-        ({"train_split": "trian"}, ["trian", "train, validation"]),
-        ({"device": "cuda"}, ["cuda"]),
-        ({"vision_config": {"model_type": "resnat"}}, ["resnat"]),
-        ({"resume": "no/checkpoint"}, ["no/checkpoint"]),
-        ({"resume": "auto", "overwrite": True}, ["overwrite", "resume"]),
-        ({"mixed_precision": "fp16"}, ["fp16"]),
-        ({"report_to": ["comet_ml"]}, ["comet_ml"]),
-        ({"push_to_hub": "no repo id"}, ["no repo id"]),
-        ({"vision_config": {**TINY_RECIPE["vision_config"], "dephts": [1]}}, ["dephts", "depths"]),
-        ({"text_config": {**TINY_RECIPE["text_config"], "vocab_size": 50}}, ["encoders"]),
-    ],
-)
-def test_bad_input_is_one_line_that_names_it_and_leaves_nothing(
-    write_recipe, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: list[str]
-):
-    if changes.get("device") == "cuda" and torch.cuda.is_available():
-        pytest.skip("a GPU is here")
-    recipe, run = write_recipe(**changes)
-    message = refused(["--config", str(recipe)], capsys)
-    assert all(word in message for word in words), message
-    assert not run.exists()
-
-
-def test_a_folder_with_another_run_is_refused_until_told_otherwise(write_recipe, capsys: pytest.CaptureFixture[str]):
-    recipe, run = write_recipe(max_steps=2)
-    train.main(["--config", str(recipe)])
-    weights = (run / "model.safetensors").read_bytes()
-    assert "--resume auto" in refused(["--config", str(recipe)], capsys)
-    assert "learning_rate" in refused(["--config", str(recipe), "--resume=auto", "--learning_rate=0.5"], capsys)
-    assert (run / "model.safetensors").read_bytes() == weights
-    train.main(["--config", str(recipe), "--learning_rate=0.5", "--overwrite=true"])
-    assert (run / "model.safetensors").read_bytes() != weights
-
-
-def test_a_checkpoint_of_another_run_is_not_resumed(write_recipe, capsys: pytest.CaptureFixture[str]):
-    recipe, run = write_recipe(max_steps=1)
-    train.main(["--config", str(recipe)])
-    other_recipe, other = write_recipe("other", max_steps=1, resume=str(run / "checkpoints" / "step-1"))
-    assert "projection_dim" in refused(["--config", str(other_recipe), "--projection_dim", "4"], capsys)
-    few = ["--config", str(other_recipe), "--max_train_images", "8"]
-    assert "max_train_images" in refused(few, capsys)
-    assert not other.exists()
-
-
-def test_the_history_holds_means_over_the_batches_since_its_last_line(write_recipe):
-    changes = {"learning_rate": 0.0, "num_train_epochs": 2, "freeze": "both"}
-    each_recipe, each = write_recipe("each", **changes)
-    train.main(["--config", str(each_recipe)])
-    third_recipe, third = write_recipe("third", **changes, logging_steps=3)
-    train.main(["--config", str(third_recipe)])
-    steps = [line["loss_global"] for line in trained_losses(each)]
-    lines = trained_losses(third)
-    assert [line["step"] for line in lines] == [3, 6]
-    assert [line["loss_global"] for line in lines] == pytest.approx([sum(steps[:3]) / 3, sum(steps[3:6]) / 3])
-
-
-def test_a_folder_that_is_no_run_is_never_overwritten(write_recipe, capsys: pytest.CaptureFixture[str]):
-    recipe, run = write_recipe()
-    run.mkdir()
-    (run / "thesis.txt").write_text("years of work")
-    assert "no run" in refused(["--config", str(recipe), "--overwrite=true"], capsys)
-    assert (run / "thesis.txt").read_text() == "years of work"
-
-
-def test_a_finished_run_that_is_resumed_trains_no_more_and_writes_its_folder_again(write_recipe):
-    recipe, run = write_recipe(max_steps=2)
-    train.main(["--config", str(recipe)])
-    weights = load_file(run / "model.safetensors")
-    (run / "README.md").unlink()
-    train.main(["--config", str(recipe), "--resume", "auto"])
-    assert (run / "README.md").exists()
-    again = load_file(run / "model.safetensors")
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(write_recipe):
-    recipe, _ = write_recipe(learning_rate=1e30, max_grad_norm=0.0, warmup_ratio=0.0, optimizer="sgd")
-    with pytest.raises(FloatingPointError, match="step"):
-        train.main(["--config", str(recipe)])
 
 
 @pytest.mark.parametrize("public", [False, True])
