@@ -13,17 +13,17 @@ from .openi_card import PHANTOM, describe
 from .openi_mesh import labels_from_mesh, state_from_mesh
 from .openi_reports import OpenIReport, read_reports
 from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber, normalize_report
-from .phantom_drawing import MIN_IMAGE_SIZE, draw
+from .phantom_drawing import MAX_IMAGE_SIZE, MIN_IMAGE_SIZE, draw
 from .radiographs import index_images, load_radiograph
 from .schema import Record
-from .writer import write_dataset
+from .writer import check_replaceable, write_dataset
 
 # The paper's validation split: 469 of the corpus's 6,473 pairs.
 _VALIDATION_PAIRS, _CORPUS_PAIRS = 469, 6473
 
 _IMAGE_SIZE = 256
 _PHANTOM_SIZE = 128
-_MIN_FILE_SIZE, _MAX_IMAGE_SIZE = 16, 4096
+_MIN_FILE_SIZE, _MAX_FILE_SIZE = 16, 4096
 
 ImageSource = Callable[[OpenIReport, str], Callable[[], Image.Image] | None]
 """From a report and the id of one of its images to what reads or draws that image; None if there is no such image."""
@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> None:
     """
     drawn = args.images == PHANTOM
     image_size = (_PHANTOM_SIZE if drawn else _IMAGE_SIZE) if args.image_size is None else args.image_size
-    smallest = MIN_IMAGE_SIZE if drawn else _MIN_FILE_SIZE
-    if not smallest <= image_size <= _MAX_IMAGE_SIZE:
-        raise ValueError(f"--image_size must be {smallest} to {_MAX_IMAGE_SIZE} pixels, not {image_size}")
+    smallest, largest = (MIN_IMAGE_SIZE, MAX_IMAGE_SIZE) if drawn else (_MIN_FILE_SIZE, _MAX_FILE_SIZE)
+    if not smallest <= image_size <= largest:
+        raise ValueError(f"--image_size must be {smallest} to {largest} pixels, not {image_size}")
+    check_replaceable(args.out, args.overwrite)
     corpus = read_reports(args.reports)
     images = _drawn_images(args.seed, image_size) if drawn else _image_files(Path(args.images), corpus, image_size)
     splits = {

@@ -31,7 +31,7 @@ from .phantom_state import (
     sample_state,
 )
 from .schema import COUNTERFACTUAL_KINDS, Box, Record
-from .writer import write_dataset
+from .writer import check_replaceable, write_dataset
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 6000, 500, 1000
@@ -127,6 +127,7 @@ def build(
     negative = {name: count for name, count in {**counts, "seed": seed}.items() if count < 0}
     if negative:
         raise ValueError(f"must not be negative: {negative}")
+    check_replaceable(out, overwrite)
     splits = {
         split: [study_record(seed, split, index, difficulty, image_size) for index in range(count)]
         for split, count in counts.items()

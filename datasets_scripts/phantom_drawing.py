@@ -26,7 +26,7 @@ from .phantom_state import Finding, PhantomState, get_difficulty
 
 Box = tuple[int, int, int, int]
 
-MIN_IMAGE_SIZE = 32
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 32, 2048
 ZONE_DEPTH: Mapping[str, float] = MappingProxyType({"upper": 0.24, "mid": 0.55, "lower": 0.84})
 """The middle of each zone below the apex, as a share of the lung's height."""
 EFFUSION_HEIGHT: Mapping[str, float] = MappingProxyType({"small": 0.08, "moderate": 0.33, "large": 0.62})
@@ -42,7 +42,7 @@ def draw(
 
     Args:
         state: what to show.
-        image_size: side of the square image in pixels, at least 32.
+        image_size: side of the square image in pixels, 32 to 2048.
         rng: of pose, exposure, anatomy and noise; two generators give two views of the state.
         difficulty: a key of `DIFFICULTIES`: contrast, noise and clutter.
 
@@ -51,10 +51,10 @@ def draw(
         has a place of its own, by name, and for an enlarged "heart".
 
     Raises:
-        ValueError: image_size below 32, or an unknown difficulty.
+        ValueError: image_size out of its range, or an unknown difficulty.
     """
-    if image_size < MIN_IMAGE_SIZE:
-        raise ValueError(f"image_size must be at least {MIN_IMAGE_SIZE} pixels, got {image_size}")
+    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
+        raise ValueError(f"image_size must be {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE} pixels, got {image_size}")
     level = get_difficulty(difficulty)
     chest = Chest(state, image_size, rng, level)
     masks: dict[str, Array] = {} if state.heart == "normal" else {"heart": chest.heart}

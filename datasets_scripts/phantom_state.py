@@ -161,7 +161,8 @@ class Difficulty:
     """How hard the facts are to see and how rare they are.
 
     Attributes:
-        contrast: factor on the density of every finding but devices.
+        contrast: factor on the density of the findings in group "finding"; bones, vessels, granulomas and devices keep
+            theirs, and the heart its size.
         noise: standard deviation of the grain, in grey levels of 255.
         clutter: factor on the normal structures that overlap the findings (ribs, vessels, uneven exposure).
         prevalence: factor on the prevalence of every finding, and on the probability of an enlarged heart.

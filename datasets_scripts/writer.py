@@ -65,7 +65,7 @@ def write_dataset(
     if rows_per_shard < 1 or num_proc < 1:
         raise ValueError(f"rows_per_shard and num_proc must be at least 1, not {rows_per_shard} and {num_proc}")
     out = out.resolve()
-    _check_replaceable(out, overwrite)
+    check_replaceable(out, overwrite)
     _check_studies(splits)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".partial") as scratch:
@@ -239,7 +239,8 @@ def _check_studies(splits: Mapping[str, Sequence[Record]]) -> None:
                 )
 
 
-def _check_replaceable(out: Path, overwrite: bool) -> None:
+def check_replaceable(out: Path, overwrite: bool) -> None:
+    """Raises FileExistsError where `write_dataset` would: for builders, before their work."""
     if out.is_file():
         raise FileExistsError(f"{out} is a file; name a folder to write to")
     if not out.exists() or not any(out.iterdir()):

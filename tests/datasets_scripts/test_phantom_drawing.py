@@ -114,7 +114,9 @@ def test_a_finding_changes_the_image(name: str):
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="at least 32 pixels, got 31"):
+    with pytest.raises(ValueError, match="32 to 2048 pixels, got 31"):
         draw(PhantomState(), 31, rng(0))
+    with pytest.raises(ValueError, match="got 2049"):
+        draw(PhantomState(), 2049, rng(0))
     with pytest.raises(ValueError, match="unknown difficulty 'extreme'"):
         draw(PhantomState(), 64, rng(0), "extreme")
