@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Changes whenever a state, an image or a report of the same seed changes."""
 
 SIDES: tuple[str, str] = ("left", "right")
@@ -178,7 +178,7 @@ DIFFICULTIES: Mapping[str, Difficulty] = MappingProxyType(
     {
         "easy": Difficulty(contrast=1.2, noise=4.0, clutter=0.9, prevalence=1.8),
         "default": Difficulty(contrast=0.9, noise=6.0, clutter=1.0, prevalence=0.85),
-        "hard": Difficulty(contrast=0.7, noise=8.0, clutter=1.2, prevalence=0.8),
+        "hard": Difficulty(contrast=0.55, noise=10.0, clutter=1.3, prevalence=0.7),
     }
 )
 
