@@ -18,7 +18,7 @@ from training.data import load_pairs, training_texts
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
 from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
-from training.publish import push_model_folder, write_model_folder
+from training.publish import claim_repository, push_model_folder, write_model_folder
 from training.report import results_table
 
 
@@ -36,6 +36,8 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Dataset
     if recipe.run.push_to_hub:
         validate_repo_id(recipe.run.push_to_hub)
     accelerator = build_accelerator(recipe)
+    if recipe.run.push_to_hub and accelerator.is_main_process:
+        claim_repository(recipe.run.push_to_hub, public=recipe.run.hub_public)
     with accelerator.main_process_first():
         pairs = load_pairs(recipe.data)
     set_seed(recipe.run.seed)
@@ -78,16 +80,17 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
     precision = recipe.optimization.mixed_precision
+    report_to = [recipe.run.report_to] if isinstance(recipe.run.report_to, str) else recipe.run.report_to
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="no" if precision == "none" else precision,
         gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.run.seed),
-        log_with=recipe.run.report_to or None,
+        log_with=report_to or None,
         project_dir=str(Path(recipe.run.output_dir) / "logs"),
     )
     trackers = {str(getattr(tracker, "value", tracker)) for tracker in accelerator.log_with}
-    missing = [name for name in recipe.run.report_to if name != "all" and name not in trackers]
+    missing = [name for name in report_to if name != "all" and name not in trackers]
     if missing:
         raise ValueError(f"report_to: {missing[0]} is not installed")
     if precision == "fp16" and accelerator.device.type == "cpu":

@@ -49,10 +49,18 @@ def edit_state(
     edited = PROPOSALS[kind](state, choices, rng)
     if edited is None:
         return None
+    probability = acceptance(state, edited, difficulty)
+    return edited if probability == 1.0 or rng.random() < probability else None
+
+
+def acceptance(state: PhantomState, edited: PhantomState, difficulty: str = "default") -> float:
+    """The probability with which a proposed edit is kept: min(1, p(s') q(s | s') / (p(s) q(s' | s))).
+
+    Of the proposal q, only the attributes of findings that come in are drawn from the prior; the rest is symmetric.
+    """
     log_ratio = log_prior(edited, difficulty) - _log_entered(state, edited)
     log_ratio -= log_prior(state, difficulty) - _log_entered(edited, state)
-    # Rounding must not decide about a ratio of one.
-    return edited if log_ratio > -1e-9 or rng.random() < math.exp(log_ratio) else None
+    return 1.0 if log_ratio > -1e-9 else math.exp(log_ratio)  # rounding must not decide about a ratio of one
 
 
 def _log_entered(before: PhantomState, after: PhantomState) -> float:

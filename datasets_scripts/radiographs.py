@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# What Pillow raises for a damaged file, depending on where the damage is.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a damaged file, depending on where the damage is."""
 
 
 def index_images(folder: Path, image_ids: Container[str], id_of_file: Callable[[str], str]) -> dict[str, Path]:
@@ -50,7 +50,7 @@ def load_radiograph(path: Path, shorter_side: int) -> Image.Image:
             grey = _to_grey(image)
     except FileNotFoundError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE_IMAGE as error:
         raise OSError(f"{path} is truncated or no image ({error})") from error
     scale = shorter_side / min(grey.size)
     if scale >= 1:

@@ -5,7 +5,8 @@ A key that is missing, extra or misshaped is an error that names it; nobody's re
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -81,7 +82,7 @@ def load_vision_encoder(vision: str | os.PathLike, dtype: torch.dtype, arguments
 
     Raises:
         FileNotFoundError: there is no such `.pt` file.
-        ValueError: a key is missing, extra or misshaped.
+        ValueError: a key is missing, extra or misshaped, or the file is damaged.
     """
     if os.path.isfile(vision) or os.fspath(vision).endswith(".pt"):
         return _load_biovil(os.fspath(vision), dtype, arguments)
@@ -97,7 +98,7 @@ def load_text_encoder(text: str | os.PathLike, dtype: torch.dtype, arguments: di
         arguments: changes to the encoder's configuration, and for the Hub such as `revision`.
 
     Raises:
-        ValueError: a key is missing, extra or misshaped, or there are no weights.
+        ValueError: a key is missing, extra or misshaped, or there are no weights, or they are damaged.
     """
     hub_arguments = {name: value for name, value in arguments.items() if name in _HUB_ARGUMENTS}
     published, _ = PreTrainedConfig.get_config_dict(text, **hub_arguments)
@@ -112,7 +113,7 @@ def _load_biovil(file: str, dtype: torch.dtype, arguments: dict[str, Any]) -> Pu
     encoder = ResNetModel(ResNetConfig(**arguments))
     projector = BioViLProjection(probe_vision_shape(encoder.config, None).width, _BIOVIL_PROJECTION_DIM)
     model = nn.ModuleDict({"encoder": encoder, "projector": projector}).to(dtype)
-    _load_strictly(model, load_state_dict(file), file, _torchvision_name, _BIOVIL_IGNORED)
+    _load_strictly(model, _read_weights(file), file, _torchvision_name, _BIOVIL_IGNORED)
     settings = {
         "vision_pooling": "projected_mean",
         "vision_projection": "biovil",
@@ -146,7 +147,7 @@ def _load_cxr_bert(
     head = CXRBertProjection(encoder.config.hidden_size, published["projection_size"])
     model = nn.ModuleDict({"bert": encoder, "cls_projection_head": head}).to(dtype)
     file = _weights_file(text, hub_arguments)
-    _load_strictly(model, load_state_dict(file), file, str, _CXR_BERT_IGNORED)
+    _load_strictly(model, _read_weights(file), file, str, _CXR_BERT_IGNORED)
     settings = {
         "text_pooling": "cls",
         "text_projection": "cxr_bert",
@@ -162,6 +163,25 @@ def _weights_file(text: str, hub_arguments: dict[str, Any]) -> str:
         if file is not None:
             return file
     raise ValueError(f"{text} has no weights: neither {' nor '.join(names)}")
+
+
+def _read_weights(file: str) -> dict[str, Tensor]:
+    with _naming_damage(file):
+        return load_state_dict(file)
+
+
+@contextmanager
+def _naming_damage(source: str) -> Iterator[None]:
+    """Names the source where its weights cannot be read: what is raised for a damaged file does not."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError):
+        raise  # of what was asked for, not of the bytes
+    except Exception as error:  # torch, pickle and safetensors raise many kinds that have no other class in common
+        if isinstance(error, OSError) and source in str(error):
+            raise
+        kind = type(error).__name__
+        raise ValueError(f"the weights of {source} cannot be read ({kind}: {error}): download them again") from error
 
 
 def _load_strictly(
@@ -183,15 +203,18 @@ def _load_strictly(
 
 def _load_transformers_encoder(source: str, dtype: torch.dtype, arguments: dict[str, Any]) -> PublishedEncoder:
     config, unused = AutoConfig.from_pretrained(source, return_unused_kwargs=True, **arguments)
+    if "image_size" in unused:  # a ResNet's configuration has none of its own
+        config.image_size = unused.pop("image_size")
     hub_arguments = {name: value for name, value in arguments.items() if name in _HUB_ARGUMENTS}
-    encoder, info = AutoModel.from_pretrained(
-        source,
-        config=config,
-        dtype=dtype,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # so that all of them are told, below
-        **(unused | hub_arguments | without_pooler(config)),
-    )
+    with _naming_damage(source):
+        encoder, info = AutoModel.from_pretrained(
+            source,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that all of them are told, below
+            **(unused | hub_arguments | without_pooler(config)),
+        )
     extra = [key for key in info["unexpected_keys"] if not _belongs_to_head(key, config, encoder.base_model_prefix)]
     _raise_on_mismatch(source, info["missing_keys"], extra, info["mismatched_keys"])
     return PublishedEncoder(source, encoder, None, {})

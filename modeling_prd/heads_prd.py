@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .configuration_prd import PRDConfig
 from .encoders_prd import VisionShape, pooled_state, probe_vision_shape, region_states
-from .losses_prd import upcast
+from .losses_prd import check_words, upcast
 
 
 class BioViLProjection(nn.Module):
@@ -154,7 +154,8 @@ class TextHead(nn.Module):
     def forward(self, hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
         """Pool and project token states [B, L, C], with `attention_mask` [B, L], to report vectors [B, D]."""
         if self.pooling == "cls":
-            return self.projection(hidden_state[:, 0])
+            first = attention_mask.to(torch.uint8).argmax(dim=1)  # [B]; not 0 where padding is on the left
+            return self.projection(hidden_state[torch.arange(len(first), device=first.device), first])
         weights = attention_mask[..., None].to(hidden_state.dtype)  # [B, L, 1]
         return self.projection((hidden_state * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1))
 
@@ -167,8 +168,12 @@ class TextHead(nn.Module):
 
         Returns:
             Word vectors [B, W, D], not normalised, and the mask [B, W] of the places that hold a word.
+
+        Raises:
+            ValueError: a report has no word.
         """
         word_states, word_mask = pool_words(hidden_state, word_ids)
+        check_words(word_mask)
         return self.word_projection(word_states), word_mask
 
 

@@ -134,7 +134,7 @@ def local_similarity(
     Raises:
         ValueError: the variant is unknown, or a report has no word (not checked under `torch.compile`).
     """
-    _check_words(word_mask)
+    check_words(word_mask)
     attention, products = local_attention(image_regions, word_embeds, word_mask, variant, attention_temperature)
     with full_precision(image_regions):
         matches = (attention * products).sum(dim=-1)  # v_k . w_k: [B, T, W]
@@ -158,9 +158,10 @@ def _context_cosine(matches: Tensor, attention: Tensor, image_regions: Tensor, w
     return matches / (context_norms * word_norms).clamp(min=_EPSILON)
 
 
-def _check_words(word_mask: Tensor) -> None:
-    # A value read from a tensor would break the graph.
-    if torch.compiler.is_compiling():
+def check_words(word_mask: Tensor) -> None:
+    """Raise where a report of [T, W] has no word: ValueError that names the rows, RuntimeError in a compiled graph."""
+    if torch.compiler.is_compiling():  # a value read from a tensor would break the graph
+        torch._assert_async(word_mask.any(dim=-1).all(), "a report has no word: leave such reports out")
         return
     empty = (~word_mask.any(dim=-1)).nonzero().flatten().tolist()
     if empty:

@@ -116,7 +116,11 @@ class PRDModel(PRDPreTrainedModel):
 
     @classmethod
     def from_vision_text_pretrained(
-        cls, vision: str | os.PathLike, text: str | os.PathLike, dtype: torch.dtype = torch.float32, **kwargs: Any
+        cls,
+        vision: str | os.PathLike,
+        text: str | os.PathLike,
+        dtype: torch.dtype | str = torch.float32,
+        **kwargs: Any,
     ) -> "PRDModel":
         """Make a model from two published encoders; heads that were not published with them start at random.
 
@@ -125,7 +129,7 @@ class PRDModel(PRDPreTrainedModel):
                 `biovil_image_resnet50_proj_size_128.pt`, whose projector is loaded too.
             text: Hub id or folder of a transformers text encoder, or of CXR-BERT or BioViL-T, whose projection head is
                 loaded too; their remote code is not run.
-            dtype: of all weights.
+            dtype: of all weights, such as `torch.float16` or `"float16"`.
             kwargs: arguments of [`PRDConfig`]; any other `vision_NAME` or `text_NAME` sets NAME in that encoder's
                 configuration or is an argument of its loading, such as `vision_image_size` or `text_revision`. What a
                 published head fixes (its pooling, its kind and its width) need not be given.
@@ -134,9 +138,11 @@ class PRDModel(PRDPreTrainedModel):
             The model, in evaluation mode.
 
         Raises:
-            ValueError: a checkpoint's key is missing, extra or misshaped, or a setting contradicts a published head.
+            ValueError: a checkpoint's key is missing, extra or misshaped, its file is damaged, or a setting
+                contradicts a published head.
             TypeError: an argument is none of the above.
         """
+        dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
         settings, vision_arguments, text_arguments = split_arguments(kwargs)
         published = (
             load_vision_encoder(vision, dtype, vision_arguments),
@@ -255,6 +261,7 @@ class PRDModel(PRDPreTrainedModel):
         )
         if return_loss:
             self._check_wanted_losses(pixel_values, input_ids, word_ids, perturbed_input_ids)
+        _check_shapes(input_ids, word_ids, perturbed_input_ids, perturbation_mask)
         images = reports = None
         values: dict[str, Tensor | None] = {}
         if pixel_values is not None:
@@ -374,6 +381,26 @@ def _check_rows(pixel_values: Tensor | None, input_ids: Tensor | None, **with_re
             raise ValueError(f"{name} belongs to input_ids, which is missing")
         if len(value) != reports:
             raise ValueError(f"{name} has {len(value)} rows for {reports} reports")
+
+
+def _check_shapes(
+    input_ids: Tensor | None,
+    word_ids: Tensor | None,
+    perturbed_input_ids: Tensor | None,
+    perturbation_mask: Tensor | None,
+) -> None:
+    """Raise if the words are not given token by token, or the mask not perturbation by perturbation."""
+    if word_ids is not None and input_ids is not None and word_ids.shape != input_ids.shape:
+        raise ValueError(f"word_ids has shape {list(word_ids.shape)} where input_ids has {list(input_ids.shape)}")
+    if perturbation_mask is None:
+        return
+    if perturbed_input_ids is None:
+        raise ValueError("perturbation_mask belongs to perturbed_input_ids, which is missing")
+    if perturbation_mask.shape != perturbed_input_ids.shape[:2]:
+        wanted = list(perturbed_input_ids.shape[:2])
+        raise ValueError(f"perturbation_mask has shape {list(perturbation_mask.shape)}, not {wanted}")
+    if perturbation_mask.dtype != torch.bool:
+        raise ValueError(f"perturbation_mask is {perturbation_mask.dtype}, not torch.bool")
 
 
 __all__ = ["PRDModel", "PRDOutput", "PRDPreTrainedModel"]

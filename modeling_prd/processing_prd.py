@@ -105,6 +105,8 @@ class PRDProcessor(ProcessorMixin):
         """
         if images is None and text is None:
             raise ValueError("PRDProcessor needs images, text or both")
+        if text is not None and len(text) == 0 and not isinstance(text, str):
+            raise ValueError("text holds no report")
         if perturbed_text is not None and text is None:
             raise ValueError("perturbed_text needs the reports it was made from: pass text")
         data: dict[str, Any] = {}
@@ -214,16 +216,20 @@ def _by_name(perturbed_reports: Sequence[PerturbedReport], count: int) -> list[d
             raise ValueError(f"perturbed_text of report {index} must be a sequence or a mapping, got {entry!r}")
         row: Mapping[Any, str | None] = entry if isinstance(entry, Mapping) else dict(enumerate(entry))
         names = list(rows[0] if rows else row)
-        if not names or set(row) != set(names):
+        if not names:
+            raise ValueError(f"perturbed_text of report {index} holds no perturbed report; leave perturbed_text out")
+        if set(row) != set(names):
             raise ValueError(f"perturbed_text of report {index} has {list(row)}, that of report 0 {names}")
         rows.append({name: row[name] for name in names})
     return rows
 
 
 def _image_list(images: Any) -> list[Any]:
-    if isinstance(images, (list, tuple)):
-        return list(images)
-    return list(images) if getattr(images, "ndim", 0) == 4 else [images]
+    if not isinstance(images, (list, tuple)) and getattr(images, "ndim", 0) != 4:
+        return [images]
+    if len(images) == 0:
+        raise ValueError("images holds no image")
+    return list(images)
 
 
 def _convert_image(image: Any, mode: str, position: int) -> Any:
@@ -250,7 +256,7 @@ def _load(image: Any, position: int) -> None:
     """Reads a Pillow image's pixels, which `Image.open` leaves in the file."""
     try:
         image.load()
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
         raise ValueError(f"image {position} cannot be read: {error}") from error
 
 

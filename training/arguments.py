@@ -202,7 +202,7 @@ class RunArguments:
     save_total_limit: int = 2
     resume: str = "none"
     overwrite: bool = False
-    report_to: list[str] = field(default_factory=list)
+    report_to: list[str] | str = field(default_factory=list)
     logging_steps: int = 10
     push_to_hub: str | None = None
     hub_public: bool = False

@@ -63,7 +63,7 @@ def render_model_card(recipe: Recipe, metrics: Tree, contents: ModelCardContents
         device=contents.device,
         versions=", ".join(f"{name} {version}" for name, version in contents.versions.items()),
         results=results_table(metrics),
-        recipe=_portable_recipe(recipe),
+        recipe=_portable_recipe(recipe, contents.data_name),
     )
 
 
@@ -77,7 +77,7 @@ def _notice(contents: ModelCardContents) -> str:
     )
 
 
-def _portable_recipe(recipe: Recipe) -> str:
+def _portable_recipe(recipe: Recipe, data_name: str) -> str:
     """The keys that make the model; where the run stood and what it logged is left out."""
     run = {
         "output_dir",
@@ -88,9 +88,10 @@ def _portable_recipe(recipe: Recipe) -> str:
         "report_to",
         "push_to_hub",
         "hub_public",
-        "data",
     }
     keys = {key: value for key, value in recipe.to_flat_dict().items() if key not in run and value is not None}
+    if recipe.data.data is not None:
+        keys = {key: value for key, value in keys.items() if not key.startswith("phantom_")} | {"data": data_name}
     for key in ("vision_model", "text_model"):
         if key in keys and Path(keys[key]).exists():
             keys[key] = Path(keys[key]).name

@@ -105,7 +105,7 @@ def claim_output_dir(recipe: Recipe) -> None:
 
 
 def _check_same_run(folder: Path, recipe: Recipe) -> None:
-    before, now = yaml.safe_load((folder / _RECIPE_FILE).read_text()), recipe.to_flat_dict()
+    before, now = yaml.safe_load((folder / _RECIPE_FILE).read_text()) or {}, recipe.to_flat_dict()
     for key in now.keys() - _FREE_KEYS:
         if before.get(key) != now[key]:
             raise ValueError(

@@ -12,10 +12,10 @@ from datasets import Dataset, DatasetDict, Image, config, get_dataset_split_name
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS
+from datasets_scripts.radiographs import UNREADABLE_IMAGE
 from datasets_scripts.schema import features
 from modeling_prd import PRDProcessor
 
@@ -73,8 +73,8 @@ def load_pairs(arguments: DataArguments) -> DatasetDict:
     """The training and the evaluation split of a recipe, as `train` and `validation`.
 
     Raises:
-        ValueError: as `load_split`; a report is empty; an image of the evaluation split does not decode; those of
-            the training split are decoded when their batch comes.
+        ValueError: as `load_split`; a report is empty; an `image_id` stands twice; an image of the evaluation split
+            does not decode; those of the training split are decoded when their batch comes.
     """
     data = arguments.data or str(phantom_folder(arguments))
     splits = {
@@ -85,9 +85,13 @@ def load_pairs(arguments: DataArguments) -> DatasetDict:
     for name, (split, most) in splits.items():
         dataset = load_split(data, arguments.data_config, split)
         pairs[name] = dataset if most is None else dataset.select(range(min(most, len(dataset))))
+        seen: set[str] = set()
         for image_id, report in zip(pairs[name]["image_id"], pairs[name]["report"], strict=True):
             if not report.strip():
                 raise ValueError(f"the report of image {image_id!r} in split {split!r} is empty: leave it out")
+            if image_id in seen:
+                raise ValueError(f"image_id {image_id!r} stands in two rows of split {split!r}: make it unique")
+            seen.add(image_id)
     for row in pairs["validation"].select_columns(["image", "image_id"]):
         decode_image(row)
     return pairs
@@ -107,9 +111,9 @@ def decode_image(row: dict[str, Any]) -> PILImage.Image:
     """
     encoded = row["image"]
     try:
-        image = PILImage.open(BytesIO(encoded["bytes"]) if encoded["bytes"] else encoded["path"])
+        image = PILImage.open(encoded["path"] if encoded["bytes"] is None else BytesIO(encoded["bytes"]))
         image.load()
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE_IMAGE as error:
         raise InputError(
             f"image {row['image_id']!r} does not decode: {error}; rebuild the dataset without it"
         ) from error

@@ -142,10 +142,10 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
         _check_keys("vision_config", arguments.vision_config or {})
         _check_keys("text_config", arguments.text_config or {})
         try:
-            config = PRDConfig(vision_config=vision_config, text_config=text_config, **heads)
-        except StrictDataclassError as error:
-            raise ValueError(f"vision_config or text_config: {error}") from error
-        model = PRDModel(config)
+            model = PRDModel(PRDConfig(vision_config=vision_config, text_config=text_config, **heads))
+        except (StrictDataclassError, AttributeError, KeyError, TypeError) as error:
+            # What an encoder raises for a value that its configuration let pass.
+            raise ValueError(f"vision_config or text_config: {type(error).__name__}: {error}") from error
     if arguments.attn_implementation is not None:
         model.set_attn_implementation({"text_config": arguments.attn_implementation})
     if arguments.gradient_checkpointing:

@@ -201,7 +201,8 @@ def group_indices(groups: Sequence[Any] | NDArray[Any] | None, n_rows: int) -> N
     for row, identifier in enumerate(groups):
         if identifier is None or (isinstance(identifier, float) and np.isnan(identifier)):
             raise ValueError(f"row {row}: its group is {identifier}; give every row an identifier")
-    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    number_of: dict[Any, int] = {}
+    return np.array([number_of.setdefault(identifier, len(number_of)) for identifier in groups], dtype=np.int64)
 
 
 def structure_scores(
@@ -217,7 +218,7 @@ def structure_scores(
     table, present = _candidate_table(scores, mask)  # [N, C]
     positions = _checked_positions(references, present)
     _check_scores(table, present)
-    columns = _checked_names(names, present)
+    columns = _checked_names(names, scores)
     indices = group_indices(groups, len(table))
     outcomes = candidate_outcomes(table, positions, present)
     kept = outcomes.candidates > 1
@@ -310,12 +311,13 @@ def _check_scores(scores: NDArray[np.float64], present: NDArray[np.bool_]) -> No
         raise ValueError(f"row {row}: the score of candidate {column} is NaN; mask it out or look where it comes from")
 
 
-def _checked_names(names: Sequence[str] | None, present: NDArray[np.bool_]) -> list[str]:
+def _checked_names(names: Sequence[str] | None, scores: Any) -> list[str]:
     if names is None:
         return []
     columns = list(names)
-    if len(columns) != present.shape[1]:
-        raise ValueError(f"names holds {len(columns)} names for {present.shape[1]} candidates")
+    for row, candidates in enumerate(scores):
+        if len(candidates) != len(columns):
+            raise ValueError(f"names holds {len(columns)} names for the {len(candidates)} candidates of row {row}")
     if len(set(columns)) != len(columns):
         repeated = next(name for name in columns if columns.count(name) > 1)
         raise ValueError(f"the name {repeated!r} stands twice among names: name each candidate column once")

@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_scripts.phantom_counterfactual import edit_span, edit_state, make_counterfactuals
+from datasets_scripts.phantom_counterfactual import PROPOSALS, acceptance, edit_span, edit_state, make_counterfactuals
 from datasets_scripts.phantom_report import Choices, write_report
-from datasets_scripts.phantom_state import FINDINGS, HEART_SIZES, Finding, PhantomState, log_prior, sample_state
+from datasets_scripts.phantom_state import (
+    DIFFICULTIES,
+    FINDINGS,
+    HEART_SIZES,
+    Finding,
+    PhantomState,
+    log_prior,
+    sample_state,
+)
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
 
 WORDS = st.lists(st.sampled_from("abc"), min_size=1, max_size=8).map(" ".join)
@@ -34,6 +42,37 @@ def test_the_exact_prior_cannot_tell_a_state_from_its_edit(kind: str):
     wins = np.mean([0.5 if abs(gap) < 1e-9 else gap > 0 for gap in gaps])
     assert len(gaps) > 400
     assert wins == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(len(gaps)))
+
+
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
+@pytest.mark.parametrize("kind", COUNTERFACTUAL_KINDS)
+def test_a_pair_is_exactly_as_likely_as_its_reverse(kind: str, difficulty: str):
+    """Detailed balance, with the proposal's probability written down here a second time."""
+    proposed = 0
+    for seed in range(300):
+        rng = np.random.Generator(np.random.PCG64([seed, 9]))
+        state, choices = sample_state(rng, difficulty), Choices(rng)
+        edited = PROPOSALS[kind](state, choices, rng)
+        if edited is None:
+            continue
+        proposed += 1
+        flow, reverse = (
+            math.exp(log_prior(before, difficulty)) * entering(before, after) * acceptance(before, after, difficulty)
+            for before, after in ((state, edited), (edited, state))
+        )
+        assert flow == pytest.approx(reverse, rel=1e-9)
+    assert proposed > 20
+
+
+def entering(before: PhantomState, after: PhantomState) -> float:
+    """The probability of the side, zone and size that an edit gives to a finding it brings in."""
+    new = [finding for finding in after.findings if before.get(finding.name) is None]
+    return math.prod(
+        values[getattr(finding, attribute)]
+        for finding in new
+        for attribute, values in FINDINGS[finding.name].attributes.items()
+        if values
+    )
 
 
 def test_findings_come_in_as_often_as_they_go_out():

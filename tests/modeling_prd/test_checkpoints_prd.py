@@ -1,6 +1,8 @@
 """Published checkpoints give their authors' outputs, and one that does not fit says which keys."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -172,6 +174,34 @@ def test_prefixed_arguments_go_to_the_encoders(encoders: dict[str, Path]) -> Non
     assert model.config.alpha == 0.2
 
 
+def test_a_resnet_saved_without_an_image_size_takes_one(encoders: dict[str, Path], tmp_path: Path) -> None:
+    config = resnet_config()
+    del config.image_size  # as of every ResNet on the Hub
+    ResNetModel(config).save_pretrained(tmp_path)
+    model = PRDModel.from_vision_text_pretrained(
+        tmp_path, encoders["bert"], vision_pooling="flatten", vision_image_size=64
+    )
+    assert model.config.vision_config.image_size == 64
+    assert model(torch.rand(1, 3, 64, 64)).image_embeds.shape == (1, model.config.projection_dim)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other content", "empty"])
+@pytest.mark.parametrize("name", ["biovil.pt", "resnet/model.safetensors", "cxr_bert_bin/pytorch_model.bin"])
+def test_a_damaged_file_is_named(encoders: dict[str, Path], tmp_path: Path, name: str, damage: str) -> None:
+    root = encoders["bert"].parent
+    source = root / name.split("/")[0]
+    spoilt = tmp_path / source.name
+    shutil.copytree(source, spoilt) if source.is_dir() else shutil.copy(source, spoilt)
+    whole = (root / name).read_bytes()
+    content = {"cut": whole[: len(whole) // 2], "other content": b"<html>404</html>" * 99, "empty": b""}[damage]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises((ValueError, OSError), match=re.escape(str(spoilt))):
+        if source.name == "cxr_bert_bin":
+            PRDModel.from_vision_text_pretrained(encoders["resnet"], spoilt)
+        else:
+            PRDModel.from_vision_text_pretrained(spoilt, encoders["bert"])
+
+
 def test_an_unknown_argument_is_an_error(encoders: dict[str, Path]) -> None:
     with pytest.raises(TypeError, match="alhpa"):
         PRDModel.from_vision_text_pretrained(encoders["resnet"], encoders["bert"], alhpa=0.1)
@@ -183,8 +213,9 @@ def test_half_precision_is_asked_for_and_never_taken_from_a_checkpoint(
     BertModel(bert_config()).half().save_pretrained(tmp_path)
     model = PRDModel.from_vision_text_pretrained(encoders["resnet"], tmp_path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    half = PRDModel.from_vision_text_pretrained(encoders["resnet"], encoders["bert"], dtype=torch.bfloat16)
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    for dtype in (torch.bfloat16, "bfloat16"):
+        half = PRDModel.from_vision_text_pretrained(encoders["resnet"], encoders["bert"], dtype=dtype)
+        assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
 
 
 def test_a_missing_file_is_named(encoders: dict[str, Path], tmp_path: Path) -> None:

@@ -131,6 +131,19 @@ def test_a_region_stage_that_does_not_exist_is_an_error() -> None:
         _model(resnet_config(), region_stage=9)
 
 
+@pytest.mark.parametrize("text_pooling", ["cls", "mean"])
+def test_padding_on_either_side_leaves_a_texts_vector(text_pooling: str) -> None:
+    head = tiny_model(text_pooling=text_pooling).text_head
+    states = torch.randn(1, 5, 16)
+    padding = torch.randn(1, 3, 16)
+    ones, zeros = torch.ones(1, 5, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
+    alone = head(states, ones)
+    right = head(torch.cat([states, padding], dim=1), torch.cat([ones, zeros], dim=1))
+    left = head(torch.cat([padding, states], dim=1), torch.cat([zeros, ones], dim=1))
+    torch.testing.assert_close(right, alone)
+    torch.testing.assert_close(left, alone)
+
+
 def test_mean_text_pooling_averages_the_real_tokens() -> None:
     model, batch = tiny_model(text_pooling="mean"), tiny_batch()
     features = model.get_text_features(batch["input_ids"], batch["attention_mask"])

@@ -1,5 +1,7 @@
 """PRDModel's contract: which inputs give which outputs, and what the losses are made of."""
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_models import VOCABULARY, tiny_batch, tiny_model
@@ -111,6 +113,29 @@ def test_the_loss_is_the_weighted_sum_of_the_three(variant: str) -> None:
     torch.testing.assert_close(output.loss, 0.7 * loss_global + 0.2 * loss_local + 0.4 * loss_perturbation)
 
 
+def test_the_texts_logits_are_the_images_transposed() -> None:
+    batch = tiny_batch(size=4)
+    output = tiny_model()(**_some(batch, *REPORTS), pixel_values=batch["pixel_values"][:3])
+    assert output.logits_per_text.shape == (4, 3)
+    assert output.logits_per_text.equal(output.logits_per_image.T)
+    expected = output.text_embeds @ output.image_embeds.T / tiny_model().temperature
+    torch.testing.assert_close(output.logits_per_text, expected)
+
+
+def test_glorias_three_temperatures_are_the_configurations() -> None:
+    scales = {"attention_temperature": 2.5, "similarity_temperature": 3.0, "local_logit_scale": 7.0}
+    output = tiny_model(local_variant="gloria", **scales)(**tiny_batch())
+    similarity = losses_prd.local_similarity(
+        output.image_regions,
+        output.word_embeds,
+        output.word_mask,
+        "gloria",
+        attention_temperature=2.5,
+        similarity_temperature=3.0,
+    )
+    torch.testing.assert_close(output.local_logits_per_image, 7.0 * similarity)
+
+
 def test_duplicate_reports_count_as_negatives_only_if_asked() -> None:
     batch = tiny_batch()
     without_ids = {name: value for name, value in batch.items() if name != "report_ids"}
@@ -180,6 +205,21 @@ def test_a_row_too_few_is_named(name: str) -> None:
         tiny_model()(**(batch | {name: batch[name][:3]}))
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("word_ids", lambda ids: ids[:, :5], r"word_ids has shape \[4, 5\] where input_ids has \[4, 9\]"),
+        ("perturbation_mask", lambda mask: mask[:1], r"perturbation_mask has shape \[1, 3\], not \[4, 3\]"),
+        ("perturbation_mask", lambda mask: mask.long(), r"perturbation_mask is torch\.int64, not torch\.bool"),
+        ("perturbed_input_ids", lambda ids: None, "perturbation_mask belongs to perturbed_input_ids"),
+    ],
+)
+def test_inputs_that_do_not_fit_each_other_are_named(name: str, change: Any, message: str) -> None:
+    batch = tiny_batch(size=4)
+    with pytest.raises(ValueError, match=message):
+        tiny_model()(**(batch | {name: change(batch[name])}))
+
+
 def test_a_report_too_many_is_an_error_when_a_loss_is_wanted() -> None:
     batch = tiny_batch()
     batch["pixel_values"] = batch["pixel_values"][:3]
@@ -192,6 +232,10 @@ def test_a_report_without_a_word_is_an_error_that_names_its_row() -> None:
     batch["word_ids"][2] = -1
     with pytest.raises(ValueError, match=r"rows \[2\] have no word"):
         tiny_model()(**batch)
+    with pytest.raises(ValueError, match=r"rows \[2\] have no word"):
+        tiny_model()(**_some(batch, *REPORTS, "word_ids"))
+    with pytest.raises(RuntimeError, match="a report has no word"):
+        torch.compile(tiny_model(), fullgraph=True, backend="eager")(**batch)
 
 
 def test_a_tokenizers_segment_ids_are_accepted() -> None:
