@@ -31,3 +31,15 @@ TINY_RECIPE: dict[str, Any] = {
     "device": "cpu",
     "cpu_threads": 1,
 }
+
+VIT = {
+    "model_type": "vit",
+    "num_channels": 1,
+    "patch_size": 16,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}

@@ -14,6 +14,7 @@ from modeling_prd import PRDModel
 
 Tree = dict[str, Any]
 _LOSSES = ("loss_global", "loss_local", "loss_perturbation")
+_CONTROLS = ("blind", "wrong_image")
 
 
 @torch.inference_mode()
@@ -69,6 +70,9 @@ def evaluate_pairs(encoder: PRDEncoder, data: Dataset, known_reports: frozenset[
             "counterfactual": counterfactual.evaluate(embeddings, data),
         }
     }
+    for task in ("structure", "counterfactual"):
+        skipped = tree["validation"][task].setdefault("skipped", {})
+        skipped |= dict.fromkeys(_CONTROLS, "not measured while training")
     if local:
         tree["validation"]["retrieval_local"] = retrieval.evaluate_local(embeddings, data)
     reports = data["report"]

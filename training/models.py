@@ -166,7 +166,7 @@ def check_fit(model: PRDModel, processor: PRDProcessor, train: Dataset, max_leng
         with torch.inference_mode():
             model.eval()(**batch)
             model.get_text_features(longest)
-    except (RuntimeError, IndexError, ValueError) as error:
+    except (RuntimeError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"the encoders do not take these images and reports (image_size, max_length): {error}"
         ) from error

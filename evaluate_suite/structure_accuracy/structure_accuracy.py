@@ -201,8 +201,10 @@ def group_indices(groups: Sequence[Any] | NDArray[Any] | None, n_rows: int) -> N
     for row, identifier in enumerate(groups):
         if identifier is None or (isinstance(identifier, float) and np.isnan(identifier)):
             raise ValueError(f"row {row}: its group is {identifier}; give every row an identifier")
-    number_of: dict[Any, int] = {}
-    return np.array([number_of.setdefault(identifier, len(number_of)) for identifier in groups], dtype=np.int64)
+    # Sorted, so that the resamples do not hang on the order of the rows.
+    distinct = sorted(set(groups), key=lambda identifier: (type(identifier).__name__, identifier))
+    number_of = {identifier: number for number, identifier in enumerate(distinct)}
+    return np.array([number_of[identifier] for identifier in groups], dtype=np.int64)
 
 
 def structure_scores(

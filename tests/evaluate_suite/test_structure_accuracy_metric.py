@@ -235,6 +235,8 @@ def test_a_ratio_without_rows_in_a_resample_is_left_out_of_its_interval() -> Non
 
 def test_groups_may_be_of_any_kind_and_are_every_rows_own_without_names() -> None:
     assert group_indices(["b", "a", "b"], 3).tolist() == [1, 0, 1]
+    assert group_indices([1, "1", 1], 3).tolist() == [0, 1, 0]
+    assert group_indices([("a", 1), ("a", 2), ("a", 1)], 3).tolist() == [0, 1, 0]
     assert group_indices(None, 3).tolist() == [0, 1, 2]
 
 
@@ -258,8 +260,9 @@ GOOD: dict[str, Any] = {"scores": [[0.5, 0.1], [0.5, 0.1]], "references": [0, 0]
         ({"mask": [[True, True], [False, True]]}, "row 1: the original at position 0 is missing or masked"),
         ({"mask": [[True, True]]}, "mask has 1 rows for 2"),
         ({"mask": [[True, True], [True]]}, "row 1 has 2 predictions and 1 mask values"),
-        ({"names": ["original"]}, "names holds 1 names for 2 candidates"),
+        ({"names": ["original"]}, "names holds 1 names for the 2 candidates of row 0"),
         ({"names": ["copy", "copy"]}, "'copy' stands twice"),
+        ({"scores": [[0.5, 0.1], [0.5]], "names": ["a", "b"]}, "names holds 2 names for the 1 candidates of row 1"),
         ({"groups": ["a"]}, "groups holds 1 identifiers for 2 rows"),
         ({"groups": ["a", None]}, "row 1: its group is None; give every row an identifier"),
         ({"groups": [1.0, float("nan")]}, "row 1: its group is nan; give every row an identifier"),

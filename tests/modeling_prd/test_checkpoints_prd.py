@@ -195,11 +195,9 @@ def test_a_damaged_file_is_named(encoders: dict[str, Path], tmp_path: Path, name
     whole = (root / name).read_bytes()
     content = {"cut": whole[: len(whole) // 2], "other content": b"<html>404</html>" * 99, "empty": b""}[damage]
     (tmp_path / name).write_bytes(content)
+    pair = (encoders["resnet"], spoilt) if source.name == "cxr_bert_bin" else (spoilt, encoders["bert"])
     with pytest.raises((ValueError, OSError), match=re.escape(str(spoilt))):
-        if source.name == "cxr_bert_bin":
-            PRDModel.from_vision_text_pretrained(encoders["resnet"], spoilt)
-        else:
-            PRDModel.from_vision_text_pretrained(spoilt, encoders["bert"])
+        PRDModel.from_vision_text_pretrained(*pair)
 
 
 def test_an_unknown_argument_is_an_error(encoders: dict[str, Path]) -> None:

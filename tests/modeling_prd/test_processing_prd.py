@@ -33,6 +33,12 @@ def test_neither_images_nor_text_is_an_error(processor: PRDProcessor):
         processor()
     with pytest.raises(ValueError, match="perturbed_text needs the reports"):
         processor(images=[GREY], perturbed_text=[["size heart"]])
+    with pytest.raises(ValueError, match="text holds no report"):
+        processor(text=[])
+    with pytest.raises(ValueError, match="images holds no image"):
+        processor(images=[])
+    with pytest.raises(ValueError, match="report 0 holds no perturbed report"):
+        processor(text=["heart size"], perturbed_text=[[]])
 
 
 def test_a_tokenizer_that_truncates_on_the_left_is_an_error():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny_recipe import TINY_RECIPE
-from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
+from transformers import AutoTokenizer, BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from training.arguments import DEFAULT_RECIPE, DataArguments, ModelArguments, parse_recipe
 from training.models import build_model, build_processor, build_tokenizer, load_tokenizer
@@ -88,6 +88,30 @@ def test_freezing_stops_the_encoders_and_never_the_heads(tokenizer, freeze: str,
     assert all(weight.requires_grad == text for weight in model.text_model.parameters())
     assert all(weight.requires_grad for weight in model.image_head.parameters())
     assert all(weight.requires_grad for weight in model.text_head.parameters())
+
+
+def test_checkpointing_and_attention_reach_the_encoders(tokenizer):
+    plain = build_model(ModelArguments(**SCRATCH, projection_dim=8), 32, tokenizer)
+    assert not plain.text_model.is_gradient_checkpointing
+    changed = ModelArguments(**SCRATCH, projection_dim=8, gradient_checkpointing=True, attn_implementation="eager")
+    model = build_model(changed, 32, tokenizer)
+    assert model.text_model.is_gradient_checkpointing
+    assert plain.text_model.config._attn_implementation == "sdpa"
+    assert model.text_model.config._attn_implementation == "eager"
+
+
+def test_a_published_resnet_can_be_flattened(tmp_path: Path, tokenizer):
+    ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1])).save_pretrained(
+        tmp_path / "vision"
+    )
+    BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+        )
+    ).save_pretrained(tmp_path / "text")
+    published = {"vision_model": str(tmp_path / "vision"), "text_model": str(tmp_path / "text")}
+    model = build_model(ModelArguments(**published, vision_pooling="flatten"), 64, tokenizer)
+    assert model.image_head.flattening.shape.regions == 64
 
 
 def test_published_encoders_keep_their_weights_and_tokenizer(tmp_path: Path, tokenizer):

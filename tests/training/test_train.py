@@ -10,26 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from datasets import load_dataset
 from hub_server import running_hub
 from run_helpers import LOSSES, trained_losses
 from safetensors.torch import load_file
-from tiny_recipe import TINY_RECIPE
+from tiny_recipe import TINY_RECIPE, VIT
 
 import train
 
 ROOT = Path(train.__file__).parent
-VIT = {
-    "model_type": "vit",
-    "num_channels": 1,
-    "patch_size": 16,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +65,8 @@ def test_the_metrics_hold_every_task_beside_its_chance(finished_run):
     run, _, _ = finished_run
     validation = json.loads((run / "metrics.json").read_text())["validation"]
     assert validation["structure"]["accuracy"]["chance"] == pytest.approx(0.1, abs=0.02)
+    for task in ("structure", "counterfactual"):
+        assert {"blind", "wrong_image"} <= set(validation[task]["skipped"])
     for direction in ("image_to_text", "text_to_image"):
         for name in ("recall_at_1", "recall_at_5", "recall_at_10", "median_rank"):
             for task in ("retrieval", "retrieval_local"):
@@ -93,6 +85,9 @@ def test_the_card_is_written_from_the_run_and_says_that_the_images_are_synthetic
     assert "num_train_epochs: 2" in card
     assert "structure" in card
     assert str(finished_run[0].parent) not in card
+    recipe = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    assert recipe["data"] == "data"  # the folder's name
+    assert not [key for key in recipe if key.startswith("phantom_")]
 
 
 def test_the_losses_are_logged_each_step_and_fall(finished_run):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from run_helpers import history, refused, trained_losses
 from safetensors.torch import load_file
-from tiny_recipe import TINY_RECIPE
+from tiny_recipe import TINY_RECIPE, VIT
 
 import train
 from datasets_scripts import phantom
@@ -102,9 +102,14 @@ def test_a_finished_run_that_is_resumed_trains_no_more_and_writes_its_folder_aga
         ({"resume": "auto", "overwrite": True}, ["overwrite", "resume"]),
         ({"mixed_precision": "fp16"}, ["fp16"]),
         ({"report_to": ["comet_ml"]}, ["comet_ml"]),
+        ({"report_to": "comet_ml"}, ["comet_ml"]),
         ({"push_to_hub": "no repo id"}, ["no repo id"]),
+        ({"push_to_hub": "org/prd"}, ["org/prd", "offline"]),
         ({"vision_config": {**TINY_RECIPE["vision_config"], "dephts": [1]}}, ["dephts", "depths"]),
         ({"text_config": {**TINY_RECIPE["text_config"], "vocab_size": 50}}, ["encoders"]),
+        ({"text_config": {**TINY_RECIPE["text_config"], "hidden_activation": "geluu"}}, ["text_config", "geluu"]),
+        ({"vision_config": {**TINY_RECIPE["vision_config"], "depths": None}}, ["vision_config"]),
+        ({"text_config": VIT}, ["encoders"]),
     ],
 )
 def test_bad_input_is_one_line_that_names_it_and_leaves_nothing(

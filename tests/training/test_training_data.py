@@ -38,9 +38,12 @@ def test_a_dataset_without_a_column_is_refused_by_its_name(tmp_path: Path):
 
 def test_an_image_that_does_not_decode_is_named(phantom_dir: Path):
     row = load_split(str(phantom_dir), "default", "train")[3]
-    row["image"]["bytes"] = row["image"]["bytes"][:200]
-    with pytest.raises(InputError, match=row["image_id"]):
-        training_data.decode_image(row)
+    whole = row["image"]["bytes"]
+    chunk = whole.index(b"IDAT") - 4  # the chunk's length: Pillow then raises SyntaxError
+    for damaged in (whole[:200], b"", whole[:chunk] + (3).to_bytes(4, "big") + whole[chunk + 4 :]):
+        row["image"]["bytes"] = damaged
+        with pytest.raises(InputError, match=row["image_id"]):
+            training_data.decode_image(row)
 
 
 def test_an_empty_report_or_a_broken_validation_image_is_named_before_training(
@@ -56,6 +59,14 @@ def test_an_empty_report_or_a_broken_validation_image_is_named_before_training(
         monkeypatch.setattr(training_data, "load_split", lambda *_, bad=bad: bad)
         with pytest.raises(ValueError, match=image_id):
             load_pairs(DataArguments(data="somewhere"))
+
+
+def test_an_image_id_that_stands_twice_is_named_before_training(phantom_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    rows = load_split(str(phantom_dir), "default", "train")
+    twice = rows.select([0, 1, 2, 1])
+    monkeypatch.setattr(training_data, "load_split", lambda *_: twice)
+    with pytest.raises(ValueError, match=f"{rows[1]['image_id']}' stands in two rows of split 'train'"):
+        load_pairs(DataArguments(data="somewhere"))
 
 
 def test_an_image_decodes_to_what_was_stored(phantom_dir: Path):
