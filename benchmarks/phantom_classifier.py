@@ -26,12 +26,8 @@ ATTRIBUTES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         if values
     ),
 )
-FORCED: tuple[str, ...] = tuple(
-    name
-    for name in NAMES
-    if name == HEART or (FINDINGS[name].group != "device" and (FINDINGS[name].zone or FINDINGS[name].size))
-)
-"""What is put into the studies: all but the devices and what is as plain to see."""
+FORCED: tuple[str, ...] = tuple(name for name in NAMES if name == HEART or FINDINGS[name].zone or FINDINGS[name].size)
+"""What is put into the studies: all that has a zone or a size to tell; the rest is plain to see."""
 UNKNOWN = -1
 
 BATCH_SIZE = 64
