@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from .dicom import UNREADABLE_DICOM, is_dicom, read_dicom
 
 UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file, depending on where the damage is."""
+
+_STRAIGHT_TO_GREY = ("1", "L", "LA", "P", "RGB", "RGBA")
+_SIXTEEN_BITS = 65535
 
 
 def index_images(folder: Path, image_ids: Container[str], id_of_file: Callable[[str], str]) -> dict[str, Path]:
@@ -35,31 +42,59 @@ def index_images(folder: Path, image_ids: Container[str], id_of_file: Callable[[
     return paths
 
 
-def load_radiograph(path: Path, shorter_side: int) -> Image.Image:
+def is_image(path: Path) -> bool:
+    """Whether a file begins as an image that `load_radiograph` reads; damage further inside is not seen.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if is_dicom(path):
+        return True
+    try:
+        with Image.open(path):
+            return True
+    except (UnidentifiedImageError, SyntaxError, ValueError):
+        return False
+    except Image.DecompressionBombError:
+        return True
+
+
+def load_radiograph(path: Path, shorter_side: int | None) -> Image.Image:
     """Read a radiograph as 8-bit grey, its shorter side reduced to at most `shorter_side` pixels.
 
     Args:
-        path: an image file that Pillow reads; of 16-bit grey the upper 8 bits are kept.
-        shorter_side: pixels; a smaller image stays as it is. Reduced by antialiased bilinear interpolation.
+        path: a DICOM file (`read_dicom`) or an image file that Pillow reads, of any mode. 16-bit values count on their
+            full scale of 0 to 65535, as in `PRDProcessor`.
+        shorter_side: pixels; 0 or None for full size. A smaller image stays as it is. Reduced as `PRDProcessor`
+            reduces it, by antialiased bilinear interpolation, to the size that transformers gives for a shortest edge.
 
     Raises:
         OSError: the file is missing, truncated or no image; it is named.
     """
     try:
-        with Image.open(path) as image:
-            grey = _to_grey(image)
+        grey = read_dicom(path) if is_dicom(path) else _read_with_pillow(path)
     except FileNotFoundError:
         raise
-    except UNREADABLE_IMAGE as error:
+    except (*UNREADABLE_IMAGE, *UNREADABLE_DICOM) as error:
         raise OSError(f"{path} is truncated or no image ({error})") from error
-    scale = shorter_side / min(grey.size)
-    if scale >= 1:
+    if not shorter_side or shorter_side >= min(grey.size):
         return grey
-    width, height = (max(shorter_side, round(side * scale)) for side in grey.size)
+    width, height = (shorter_side * side // min(grey.size) for side in grey.size)
     return grey.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("L")
+def _read_with_pillow(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            return _eight_bits(np.asarray(image))
+        # Pillow has no way from every mode (CMYK is one) to grey, but has one from every mode to RGB.
+        return image.convert("L") if image.mode in _STRAIGHT_TO_GREY else image.convert("RGB").convert("L")
+
+
+def _eight_bits(pixels: NDArray[Any]) -> Image.Image:
+    """Bring 16-bit values (which Pillow also holds as int32), or floats of 0 to 1, to 8 bits."""
+    full_scale = 1 if pixels.dtype.kind == "f" else _SIXTEEN_BITS
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= full_scale):  # NaN is neither
+        raise ValueError(f"its values go from {low} to {high}, not within 0 to {full_scale}")
+    return Image.fromarray(np.rint(pixels.astype(np.float64) * (255 / full_scale)).astype(np.uint8))

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
+from transformers import ViTImageProcessorPil
 
-from datasets_scripts.radiographs import index_images, load_radiograph
+from datasets_scripts.radiographs import index_images, is_image, load_radiograph
 
 GRADIENT = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27
 
@@ -42,11 +44,60 @@ def test_a_colour_file_of_grey_pixels_becomes_those_greys(tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.asarray(image), grey)
 
 
-def test_sixteen_bits_keep_their_upper_eight(tmp_path: Path) -> None:
-    image = load_radiograph(save(tmp_path / "a.png", GRADIENT), 40)
+@pytest.mark.parametrize(("name", "kind"), [("a.png", np.uint16), ("a.tif", np.uint16), ("a.tif", np.int32)])
+def test_sixteen_bits_count_on_their_full_scale(tmp_path: Path, name: str, kind: type) -> None:
+    image = load_radiograph(save(tmp_path / name, GRADIENT.astype(kind)), 40)
 
     assert image.mode == "L"
-    np.testing.assert_array_equal(np.asarray(image), GRADIENT >> 8)
+    np.testing.assert_array_equal(np.asarray(image), np.rint(GRADIENT / 257))
+
+
+def test_floats_of_zero_to_one_count_on_that_scale(tmp_path: Path) -> None:
+    image = load_radiograph(save(tmp_path / "a.tif", np.array([[0, 0.5, 1]], np.float32)), 1)
+
+    np.testing.assert_array_equal(np.asarray(image), [[0, 128, 255]])
+
+
+@pytest.mark.parametrize("value", [-1, 70000])
+def test_values_beyond_sixteen_bits_are_an_error_that_names_them(tmp_path: Path, value: int) -> None:
+    path = save(tmp_path / "a.tif", np.full((4, 4), value, np.int32))
+
+    with pytest.raises(OSError, match=rf"a\.tif.*{value}"):
+        load_radiograph(path, 4)
+
+
+def test_a_cmyk_jpeg_becomes_its_greys(tmp_path: Path) -> None:
+    grey = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None], 64, axis=0)
+    Image.fromarray(grey).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+
+    image = load_radiograph(tmp_path / "a.jpg", 64)
+
+    assert image.mode == "L"
+    np.testing.assert_allclose(np.asarray(image), grey.astype(int), atol=4)
+
+
+def test_dicom_is_read_whatever_the_file_is_called(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
+
+    assert load_radiograph(tmp_path / "a.png", 32).size == (32, 32)
+
+
+@pytest.mark.parametrize("full_size", [0, None])
+def test_full_size_on_request(tmp_path: Path, full_size: int | None) -> None:
+    assert load_radiograph(save(tmp_path / "a.png", GRADIENT), full_size).size == (60, 40)
+
+
+@pytest.mark.parametrize("size", [(61, 47), (47, 61), (50, 50)])
+def test_the_stored_image_has_the_pixels_that_the_processor_would_make(tmp_path: Path, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, size, np.uint8)
+    processor = ViTImageProcessorPil(
+        size={"shortest_edge": 20}, do_rescale=False, do_normalize=False, image_mean=[0.5], image_std=[0.5]
+    )
+
+    expected = processor(Image.fromarray(pixels), do_convert_rgb=False)["pixel_values"][0]
+
+    stored = np.asarray(load_radiograph(save(tmp_path / "a.png", pixels), 20))
+    np.testing.assert_array_equal(stored, np.squeeze(expected))
 
 
 def test_reduction_averages_all_pixels_of_an_area(tmp_path: Path) -> None:
@@ -81,6 +132,24 @@ def test_a_damaged_image_is_an_error_that_names_it(tmp_path: Path, place: int) -
 def test_a_missing_image_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png"):
         load_radiograph(tmp_path / "a.png", 40)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(b"", False), (b"no picture", False), (b"\x89PNG\r\n\x1a\n" + b"?" * 40, False)]
+)
+def test_what_does_not_begin_as_an_image_is_none(tmp_path: Path, content: bytes, expected: bool) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+
+    assert is_image(tmp_path / "a.png") is expected
+
+
+def test_damage_inside_is_not_seen_by_a_look_at_the_beginning(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:-200])
+
+    assert is_image(path)
+    with pytest.raises(OSError, match=r"a\.jpg is truncated"):
+        load_radiograph(path, 64)
 
 
 def test_wanted_images_are_found_in_subfolders_and_others_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from datasets_scripts.dicom import is_dicom, read_dicom
+
+# The samples that come with pydicom: a CT slice is MONOCHROME2, the only radiographs (a neck) are MONOCHROME1.
+CT = "CT_small.dcm"
+NECK = ("dicomdirtests/77654033/CR1/6154", "dicomdirtests/77654033/CR2/6247", "dicomdirtests/77654033/CR3/6278")
+
+
+def sample(name: str) -> Path:
+    folder = Path(str(get_testdata_file(CT))).parent
+    return folder / name
+
+
+def made(path: Path, stored: np.ndarray, **values: Any) -> Path:
+    """A DICOM file of 16-bit values."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset.Rows, dataset.Columns = stored.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.PixelData = stored.astype("<u2").tobytes()
+    for name, value in values.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def grey(path: Path) -> np.ndarray:
+    image = read_dicom(path)
+    assert image.mode == "L"
+    return np.asarray(image)
+
+
+def test_air_is_dark_and_bone_bright_in_a_monochrome2_sample() -> None:
+    dataset = pydicom.dcmread(sample(CT))
+    hounsfield = dataset.pixel_array * dataset.RescaleSlope + dataset.RescaleIntercept
+
+    pixels = grey(sample(CT))
+
+    air, soft, bone = pixels[hounsfield < -700], pixels[abs(hounsfield) < 100], pixels[hounsfield > 400]
+    assert air.max() < soft.min()
+    assert soft.max() < bone.min()
+
+
+@pytest.mark.parametrize("name", NECK)
+def test_what_let_most_rays_through_is_darkest_in_a_monochrome1_sample(name: str) -> None:
+    stored = pydicom.dcmread(sample(name)).pixel_array  # grows with exposure
+
+    pixels = grey(sample(name)).astype(int)
+
+    order = np.argsort(stored, axis=None)
+    assert (np.diff(pixels.flat[order]) <= 0).all()
+    assert np.ptp(pixels) > 20
+
+
+def test_the_same_picture_stored_as_monochrome1_looks_the_same(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(sample(CT))
+    stored = dataset.pixel_array
+    inverted = (stored.max() - stored + stored.min()).astype(stored.dtype)
+    dataset.PhotometricInterpretation, dataset.PixelData = "MONOCHROME1", inverted.tobytes()
+    dataset.save_as(tmp_path / "a.dcm")
+
+    np.testing.assert_allclose(grey(tmp_path / "a.dcm"), grey(sample(CT)).astype(int), atol=1)
+
+
+def test_the_first_window_is_used_on_rescaled_values(tmp_path: Path) -> None:
+    stored = np.array([[0, 50, 100, 150, 1000]])
+    window = {"WindowCenter": [100, 7], "WindowWidth": [201, 1]}  # after rescaling: black up to 0, white from 200
+    path = made(tmp_path / "a.dcm", stored, RescaleSlope=2, RescaleIntercept=-100, **window)
+
+    np.testing.assert_allclose(grey(path)[0], [0, 0, 127, 255, 255], atol=1)
+
+
+def test_a_voi_lookup_table_comes_before_a_window(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 8], np.array([0, 10, 200, 255], "<u2").tobytes()
+    stored = np.array([[0, 1, 2, 3, 4]])
+    path = made(
+        tmp_path / "a.dcm",
+        stored,
+        RescaleSlope=1,
+        RescaleIntercept=0,
+        RescaleType="US",
+        VOILUTSequence=[table],
+        WindowCenter=2,
+        WindowWidth=2,
+    )
+
+    np.testing.assert_array_equal(grey(path)[0], [0, 10, 200, 255, 255])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_sets_no_scale(tmp_path: Path, photometric: str) -> None:
+    stored = np.array([[4000, 100, 150, 200]])
+    path = made(tmp_path / "a.dcm", stored, PhotometricInterpretation=photometric, PixelPaddingValue=4000)
+
+    picture = [0, 128, 255] if photometric == "MONOCHROME2" else [255, 128, 0]
+    np.testing.assert_array_equal(grey(path)[0], [0, *picture])
+
+
+def test_a_picture_of_one_value_is_black(tmp_path: Path) -> None:
+    assert not grey(made(tmp_path / "a.dcm", np.full((3, 4), 7))).any()
+
+
+def test_a_colour_sample_becomes_grey() -> None:
+    assert np.ptp(grey(sample("examples_rgb_color.dcm"))) > 100
+
+
+def test_compressed_samples_that_pillow_decodes_are_read() -> None:
+    pixels = grey(sample("J2K_pixelrep_mismatch.dcm"))
+
+    assert (pixels[:20, :20] == 0).all()  # air beside a head, in its brain window
+    assert pixels.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"NumberOfFrames": 2, "Rows": 1}, "2 frames"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+    ],
+)
+def test_what_is_no_single_grey_picture_is_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
+    path = made(tmp_path / "a.dcm", np.zeros((2, 4)), **changes)
+
+    with pytest.raises(ValueError, match=match):
+        read_dicom(path)
+
+
+def test_dicom_is_known_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "text.dcm").write_text("no picture" * 100)
+
+    assert is_dicom(sample(NECK[0]))
+    assert not is_dicom(tmp_path / "text.dcm")
