@@ -18,7 +18,7 @@ from training.data import load_pairs, training_texts
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
 from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
-from training.publish import claim_repository, push_model_folder, write_model_folder
+from training.publish import claim_model_repository, push_model_folder, write_model_folder
 from training.report import results_table
 
 
@@ -37,7 +37,7 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Dataset
         validate_repo_id(recipe.run.push_to_hub)
     accelerator = build_accelerator(recipe)
     if recipe.run.push_to_hub and accelerator.is_main_process:
-        claim_repository(recipe.run.push_to_hub, public=recipe.run.hub_public)
+        claim_model_repository(recipe.run.push_to_hub, public=recipe.run.hub_public)
     with accelerator.main_process_first():
         pairs = load_pairs(recipe.data)
     set_seed(recipe.run.seed)

@@ -1,4 +1,4 @@
-"""Command line: `python -m datasets_scripts perturb TEXT`, `python -m datasets_scripts build NAME --out DIR`."""
+"""Command line: `python -m datasets_scripts` and `perturb TEXT`, `build NAME --out DIR` or `push DIR --repo_id ID`."""
 
 import argparse
 import sys
@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 # Each module offers `add_arguments(parser)` and `run(args) -> int | None`, and is imported only when it is asked for.
-PERTURB = "datasets_scripts.perturb_command"
+COMMANDS = {
+    "perturb": ("datasets_scripts.perturb_command", "show the nine perturbations of a report"),
+    "push": ("datasets_scripts.push_command", "upload a dataset folder to the Hugging Face Hub"),
+}
 BUILDERS = {
     "phantom": "datasets_scripts.phantom",
     "openi": "datasets_scripts.openi",
@@ -25,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m datasets_scripts", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_command(commands, "perturb", PERTURB, "show the nine perturbations of a report", argv)
+    for name, (module, summary) in COMMANDS.items():
+        _add_command(commands, name, module, summary, argv)
     build = commands.add_parser("build", help="make a perturbed-pairs dataset of a corpus")
     builders = build.add_subparsers(metavar="NAME", required=True)
     for name, module in BUILDERS.items():

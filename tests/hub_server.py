@@ -1,19 +1,22 @@
-"""A stand-in for the Hugging Face Hub: the part of its HTTP interface that uploads and downloads of models use.
+"""A stand-in for the Hugging Face Hub: the part of its HTTP interface that uploads, downloads and streams use.
 
-It keeps everything in memory, has one branch and speaks to the real clients: set `HF_ENDPOINT` to its address.
+It holds models, datasets and Spaces, keeps everything in memory, has one branch and speaks to the real clients: run
+them in a process with `client_environment`.
 """
 
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE_FILES = (".safetensors", ".parquet", ".bin", ".pt")
 
@@ -24,9 +27,10 @@ class NotThereError(Exception):
 
 @dataclass
 class Repository:
-    """A repository's files, whether it is private, and its number of commits."""
+    """A repository's files, whether it is private, a Space's SDK, and its number of commits."""
 
     private: bool
+    sdk: str | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     commits: int = 0
 
@@ -36,12 +40,16 @@ class Repository:
 
 
 class Hub:
-    """The repositories, and what each request does to them."""
+    """The repositories, and what each request does to them.
+
+    A repository is known by its path on the server: `org/model`, `datasets/org/pairs`, `spaces/org/metric`.
+    """
 
     def __init__(self) -> None:
         self.address = ""
         self.repositories: dict[str, Repository] = {}
         self.large_objects: dict[str, bytes] = {}
+        self.partial_reads: list[str] = []
 
     def repository(self, repo_id: str) -> Repository:
         if repo_id not in self.repositories:
@@ -49,9 +57,10 @@ class Hub:
         return self.repositories[repo_id]
 
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
-        repo_id = f"{body['organization']}/{body['name']}"
+        kind = body.get("type") or "model"
+        repo_id = f"{'' if kind == 'model' else kind + 's/'}{body['organization']}/{body['name']}"
         private = body.get("private", False) or body.get("visibility") == "private"
-        self.repositories.setdefault(repo_id, Repository(private=private))
+        self.repositories.setdefault(repo_id, Repository(private=private, sdk=body.get("sdk")))
         return {"url": f"{self.address}/{repo_id}"}
 
     def preupload(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +84,8 @@ class Hub:
                 repository.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 repository.files[value["path"]] = self.large_objects[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del repository.files[value["path"]]
         repository.commits += 1
         return {
             "commitOid": repository.revision,
@@ -84,17 +95,28 @@ class Hub:
     def info(self, repo_id: str) -> dict[str, Any]:
         repository = self.repository(repo_id)
         siblings = [{"rfilename": path} for path in sorted(repository.files)]
-        return {"id": repo_id, "sha": repository.revision, "private": repository.private, "siblings": siblings}
+        name = "/".join(repo_id.split("/")[-2:])
+        return {"id": name, "sha": repository.revision, "private": repository.private, "siblings": siblings}
 
-    def tree(self, repo_id: str, folder: str) -> list[dict[str, Any]]:
-        files = self.repository(repo_id).files
-        found = [path for path in sorted(files) if path.startswith(folder)]
-        if not found:
+    def tree(self, repo_id: str, folder: str, *, recursive: bool) -> list[dict[str, Any]]:
+        below = f"{folder}/" if folder else ""
+        inside = [path for path in sorted(self.repository(repo_id).files) if path.startswith(below)]
+        if folder and not inside:
             raise NotThereError("EntryNotFound")
-        return [
-            {"type": "file", "path": path, "size": len(files[path]), "oid": hashlib.sha1(files[path]).hexdigest()}
-            for path in found
-        ]
+        parents = {parent.as_posix() for path in inside for parent in Path(path).parents}
+        folders = [path for path in sorted(parents - {".", folder}) if path.startswith(below)]
+        entries = [self._folder_entry(path) for path in folders] + [self._file_entry(repo_id, path) for path in inside]
+        return [entry for entry in entries if recursive or "/" not in entry["path"].removeprefix(below)]
+
+    def paths_info(self, repo_id: str, paths: list[str]) -> list[dict[str, Any]]:
+        return [entry for entry in self.tree(repo_id, "", recursive=True) if entry["path"] in paths]
+
+    def _folder_entry(self, path: str) -> dict[str, Any]:
+        return {"type": "directory", "path": path, "size": 0, "oid": hashlib.sha1(path.encode()).hexdigest()}
+
+    def _file_entry(self, repo_id: str, path: str) -> dict[str, Any]:
+        content = self.file(repo_id, path)
+        return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
     def file(self, repo_id: str, path: str) -> bytes:
         files = self.repository(repo_id).files
@@ -108,12 +130,14 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
 
     def answer(self) -> None:
-        path, body = unquote(urlsplit(self.path).path), self._body()
-        repo = r"([^/]+/[^/]+)"
+        address, body = urlsplit(self.path), self._body()
+        path, query = unquote(address.path), parse_qs(address.query)
+        repo = "((?:datasets/|spaces/)?[^/]+/[^/]+)"
+        of = f"/api/(?:models/)?{repo}"
         routes: list[tuple[str, str, Callable[..., Any]]] = [
             ("POST", "/api/repos/create", lambda: self.hub.create(json.loads(body))),
             ("POST", "/api/validate-yaml", dict),
-            ("POST", f"/api/models/{repo}/preupload/main", lambda _: self.hub.preupload(json.loads(body))),
+            ("POST", f"{of}/preupload/main", lambda _: self.hub.preupload(json.loads(body))),
             (
                 "POST",
                 f"/{repo}.git/info/lfs/objects/batch",
@@ -122,20 +146,27 @@ class _Handler(BaseHTTPRequestHandler):
             ("PUT", "/objects/([0-9a-f]{64})", lambda oid: self.hub.large_objects.update({oid: body}) or {}),
             (
                 "POST",
-                f"/api/models/{repo}/commit/main",
+                f"{of}/commit/main",
                 lambda repo_id: self.hub.commit(repo_id, [json.loads(line) for line in body.splitlines()]),
             ),
-            ("GET", f"/api/models/{repo}(?:/revision/[^/]+)?", self.hub.info),
+            ("GET", f"{of}(?:/revision/[^/]+)?", self.hub.info),
             (
                 "GET",
-                f"/api/models/{repo}/tree/[^/]+(?:/(.+))?",
-                lambda repo_id, folder: self.hub.tree(repo_id, folder or ""),
+                f"{of}/tree/[^/]+(?:/(.+))?",
+                lambda repo_id, folder: self.hub.tree(
+                    repo_id, folder or "", recursive=query.get("recursive", ["false"])[0].lower() == "true"
+                ),
+            ),
+            (
+                "POST",
+                f"{of}/paths-info/[^/]+",
+                lambda repo_id: self.hub.paths_info(repo_id, parse_qs(body.decode())["paths"]),
             ),
         ]
         try:
             download = re.fullmatch(f"/{repo}/resolve/[^/]+/(.+)", path)
             if download and self.command in ("GET", "HEAD"):
-                return self._send_file(download[1], self.hub.file(*download.groups()))
+                return self._send_file(*download.groups())
             for method, pattern, action in routes:
                 match = re.fullmatch(pattern, path)
                 if match and method == self.command:
@@ -156,9 +187,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    def _send_file(self, repo_id: str, content: bytes) -> None:
-        etag = f'"{hashlib.sha1(content).hexdigest()}"'
-        self._send(200, content, {"ETag": etag, "X-Repo-Commit": self.hub.repository(repo_id).revision})
+    def _send_file(self, repo_id: str, path: str) -> None:
+        content = self.hub.file(repo_id, path)
+        headers = {
+            "ETag": f'"{hashlib.sha1(content).hexdigest()}"',
+            "X-Repo-Commit": self.hub.repository(repo_id).revision,
+            "Accept-Ranges": "bytes",
+        }
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not wanted:
+            return self._send(200, content, headers)
+        first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
+        self.hub.partial_reads.append(path)
+        self._send(206, content[first : last + 1], headers | {"Content-Range": f"bytes {first}-{last}/{len(content)}"})
 
     def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -186,3 +227,19 @@ def running_hub() -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def client_environment(hub: Hub, home: Path, **variables: str) -> dict[str, str]:
+    """What a process needs in order to take `hub` for the Hub, and to keep what it loads in `home`."""
+    return {
+        **os.environ,
+        "HF_ENDPOINT": hub.address,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        "HF_TOKEN": "hf_test",
+        "HF_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }

@@ -5,9 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HTTPError
-
+from datasets_scripts.hub import claim_repository, upload_folder
 from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
 from .arguments import Recipe
@@ -55,25 +53,19 @@ def write_model_folder(
     return folder
 
 
-def claim_repository(repo_id: str, *, public: bool) -> str:
+def claim_model_repository(repo_id: str, *, public: bool) -> str:
     """Makes the repository on the Hub, private unless `public`, so that a run that may not push ends before it trains.
 
     Returns:
         the repository's address.
 
     Raises:
-        InputError: the repository is there and public, and that was not asked for; or the Hub refuses it, or is not
-            reached.
+        InputError: as `hub.claim_repository`.
     """
-    api = HfApi()
     try:
-        address = api.create_repo(repo_id, private=not public, exist_ok=True)
-        private = api.model_info(repo_id).private
-    except (OSError, ValueError, HTTPError) as error:
-        raise InputError(f"push_to_hub: {repo_id!r} cannot be made: {error}") from error
-    if private is False and not public:
-        raise InputError(f"push_to_hub: {repo_id!r} is there and public: say --hub_public true, or name another")
-    return str(address)
+        return claim_repository(repo_id, public=public, public_flag="--hub_public true")
+    except ValueError as error:
+        raise InputError(f"push_to_hub: {error}") from error
 
 
 def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
@@ -83,11 +75,11 @@ def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
         the repository's address.
 
     Raises:
-        InputError: as `claim_repository`, or the upload failed; the folder stays.
+        InputError: as `claim_model_repository`, or the upload failed; the folder stays.
     """
-    address = claim_repository(repo_id, public=public)
+    address = claim_model_repository(repo_id, public=public)
     try:
-        HfApi().upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=list(_STAYS_LOCAL))
-    except (OSError, HTTPError) as error:
-        raise InputError(f"push_to_hub: {error}; the model is whole in {str(folder)!r}, push it from there") from error
+        upload_folder(folder, repo_id, without=_STAYS_LOCAL)
+    except ValueError as error:
+        raise InputError(f"push_to_hub: {error}") from error
     return address

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from datasets import load_dataset
-from hub_server import running_hub
+from hub_server import client_environment, running_hub
 from run_helpers import LOSSES, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE, VIT
@@ -181,16 +181,7 @@ def test_two_processes_contrast_with_the_pairs_of_both_as_one_process_on_the_joi
 def test_a_pushed_folder_is_private_unless_said_and_loads_from_the_hub(finished_run, tmp_path: Path, public: bool):
     run = finished_run[0]
     with running_hub() as hub:
-        environment = {
-            **os.environ,
-            "HF_ENDPOINT": hub.address,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_TOKEN": "hf_test",
-            "HF_HOME": str(tmp_path / "hf"),
-            "PYTHONPATH": str(ROOT),
-        }
+        environment = client_environment(hub, tmp_path / "hf", PYTHONPATH=str(ROOT))
         push = f"from training.publish import *; push_model_folder(Path({str(run)!r}), 'org/prd', public={public})"
         subprocess.run([sys.executable, "-c", push], cwd=tmp_path, env=environment, check=True)
         repository = hub.repositories["org/prd"]
