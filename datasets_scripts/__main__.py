@@ -13,6 +13,9 @@ COMMANDS = {
 BUILDERS = {
     "phantom": "datasets_scripts.phantom",
     "openi": "datasets_scripts.openi",
+    "chexpert": "datasets_scripts.chexpert",
+    "mednli": "datasets_scripts.mednli",
+    "radnli": "datasets_scripts.radnli",
 }
 
 

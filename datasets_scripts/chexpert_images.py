@@ -1,0 +1,106 @@
+"""CheXpert's CSV files: one image a row, with its patient, study and labels; and the paper's split of them."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from .chexpert_labels import parse_labels
+from .input_files import read_csv
+from .schema import CHEXPERT_LABELS
+
+FILES: dict[str, str] = {"train": "train.csv", "validation": "valid.csv"}
+
+PAPER_SPLIT: dict[str, int] = {"test": 500, "train": 20_596}
+"""Images of the PRD paper's two splits; filled in this order."""
+
+_VIEW, _VIEWS = "Frontal/Lateral", ("Frontal", "Lateral")
+# The folder of the download (CheXpert-v1.0, CheXpert-v1.0-small) before it is not part of the match.
+_PATH = re.compile(r"(?:train|valid)/(?P<image_id>(?P<study_id>(?P<patient>patient\d+)/study\d+)/view\d+_\w+)\.\w+$")
+
+
+@dataclass(frozen=True)
+class CheXpertImage:
+    """A row of `train.csv` or `valid.csv`: its image's file, and the labels as published (a blank is absent)."""
+
+    path: Path
+    image_id: str
+    study_id: str
+    patient: str
+    frontal: bool
+    labels: Mapping[str, float]
+
+
+def read_images(path: Path, source: Path) -> list[CheXpertImage]:
+    """Read `train.csv` or `valid.csv`.
+
+    Args:
+        path: the file.
+        source: the folder whose `train` and `valid` hold the images.
+
+    Raises:
+        ValueError: a column is missing, a path is none of CheXpert's, a view is neither frontal nor lateral, a label
+            is none of 1, 0, -1 and blank, or an image stands twice; the file and the line are named.
+    """
+    images: dict[str, CheXpertImage] = {}
+    for where, row in read_csv(path, ("Path", _VIEW, *CHEXPERT_LABELS)):
+        match = _PATH.search(row["Path"])
+        if match is None:
+            raise ValueError(
+                f"{where}: Path is {row['Path']!r}; CheXpert's end like train/patient00001/study1/view1_frontal.jpg"
+            )
+        if row[_VIEW] not in _VIEWS:
+            raise ValueError(f"{where}: {_VIEW} is {row[_VIEW]!r}; it is one of {', '.join(_VIEWS)}")
+        if match["image_id"] in images:
+            raise ValueError(f"{where}: image {match['image_id']} stands a second time; keep one of the two")
+        images[match["image_id"]] = CheXpertImage(
+            path=source / match[0],
+            image_id=match["image_id"],
+            study_id=match["study_id"],
+            patient=match["patient"],
+            frontal=row[_VIEW] == "Frontal",
+            labels=parse_labels(row, where),
+        )
+    return list(images.values())
+
+
+def check_patients(splits: Mapping[str, Sequence[CheXpertImage]]) -> None:
+    """Raises ValueError where the splits, named as in `FILES`, share a patient."""
+    split_of: dict[str, str] = {}
+    for split, images in splits.items():
+        for image in images:
+            if split_of.setdefault(image.patient, split) != split:
+                first, second = FILES[split_of[image.patient]], FILES[split]
+                raise ValueError(f"{image.patient} is in {first} and in {second}; take it out of one of the two")
+
+
+def draw_paper_split(images: Sequence[CheXpertImage], seed: int) -> dict[str, list[CheXpertImage]]:
+    """Draw `PAPER_SPLIT` to the image, each patient into one split, whichever image files are at hand.
+
+    The paper gives the sizes and not the way. Here, in the order of the hashes of seed and patient, each patient goes
+    to the first split in which all its images still fit.
+
+    Raises:
+        ValueError: there are too few images.
+    """
+    by_patient = Counter(image.patient for image in images)
+    room = dict(PAPER_SPLIT)
+    split_of: dict[str, str] = {}
+    for patient in sorted(by_patient, key=partial(_digest, seed)):
+        split = next((name for name, left in room.items() if by_patient[patient] <= left), None)
+        if split is not None:
+            split_of[patient] = split
+            room[split] -= by_patient[patient]
+    if any(room.values()):
+        raise ValueError(
+            f"--paper_split draws {sum(PAPER_SPLIT.values()):,} images from train.csv, which has {len(images):,} of "
+            f"{len(by_patient):,} patients to draw from; give the whole train.csv, or leave the flag out"
+        )
+    return {name: [image for image in images if split_of.get(image.patient) == name] for name in PAPER_SPLIT}
+
+
+def _digest(seed: int, patient: str) -> bytes:
+    return hashlib.sha256(f"chexpert\0{seed}\0{patient}".encode()).digest()

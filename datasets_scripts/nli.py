@@ -1,0 +1,151 @@
+"""Natural language inference in the JSONL form of SNLI, in which PhysioNet publishes MedNLI and RadNLI."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import ClassLabel, Features, Value
+
+from .card import DatasetInfo
+from .input_files import bare_name, hash_file
+from .plain_dataset import Row, write_plain_dataset
+from .writer import check_replaceable
+
+LABELS: tuple[str, ...] = ("entailment", "neutral", "contradiction")
+
+NO_CONSENSUS = "gold_label is '-': its annotators did not agree"
+
+COLUMNS: dict[str, str] = {
+    "premise": "the first sentence, as written",
+    "hypothesis": "the second sentence, as written",
+    "label": "whether the premise entails the hypothesis: 0 entailment, 1 neutral, 2 contradiction",
+    "pair_id": "the pair's identifier in the source",
+}
+
+_PAIR_IDS = ("pairID", "pair_id")  # the first is MedNLI's, as in SNLI; the second RadNLI's
+
+
+@dataclass(frozen=True)
+class NLICorpus:
+    """A corpus: its name on the command line and in the card, its files by split, and where they come from."""
+
+    name: str
+    title: str
+    files: Mapping[str, str]
+    source: str
+    description: str
+
+
+def nli_features() -> Features:
+    """The columns of a dataset of sentence pairs."""
+    return Features(
+        {
+            "premise": Value("string"),
+            "hypothesis": Value("string"),
+            "label": ClassLabel(names=list(LABELS)),
+            "pair_id": Value("string"),
+        }
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser, corpus: NLICorpus) -> None:
+    """Add the arguments of a builder of sentence pairs."""
+    parser.add_argument(
+        "--source", type=Path, required=True, help=f"the folder that holds {', '.join(corpus.files.values())}"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
+
+
+def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
+    """Build the dataset.
+
+    Raises:
+        FileNotFoundError: a file is missing; all that are missing are named.
+        ValueError: a line holds no pair; the file and the line are named.
+        FileExistsError: as `write_plain_dataset`.
+    """
+    check_replaceable(args.out, args.overwrite)
+    paths = {split: args.source / name for split, name in corpus.files.items()}
+    missing = [path.name for path in paths.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{args.source} holds no {', no '.join(missing)}; give the folder with PhysioNet's files"
+        )
+    left_out: Counter[str] = Counter()
+    splits = {split: read_pairs(path, left_out) for split, path in paths.items()}
+    info = DatasetInfo(
+        name=corpus.title,
+        source=corpus.source,
+        licence="other",
+        description=corpus.description,
+        command=f"python -m datasets_scripts build {corpus.name} --source {bare_name(args.source)} --out DIR",
+        synthetic_images=False,
+        left_out=left_out,
+        inputs={path.name: hash_file(path) for path in paths.values()},
+        sections={"Labels": _label_counts(splits)},
+        tags=("natural-language-inference", corpus.name),
+    )
+    write_plain_dataset(
+        args.out, splits, nli_features(), COLUMNS, lambda: info, "text-classification", overwrite=args.overwrite
+    )
+
+
+def read_pairs(path: Path, left_out: Counter[str]) -> list[Row]:
+    """The pairs of a JSONL file, as rows of `nli_features`.
+
+    Args:
+        path: the file.
+        left_out: counts the pairs without a gold label.
+
+    Raises:
+        ValueError: a line is no JSON object, lacks a field, has an empty sentence, or a label that is none of
+            `LABELS` and not `-`; the file and the line are named.
+    """
+    rows: list[Row] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        pair = _parse_line(line, f"{path}:{number}")
+        if pair["label"] == "-":
+            left_out[NO_CONSENSUS] += 1
+        else:
+            rows.append(pair)
+    return rows
+
+
+def _parse_line(line: bytes, where: str) -> Row:
+    try:
+        pair = json.loads(line)
+    except ValueError as error:  # of the encoding or of the JSON
+        raise ValueError(f"{where} is no JSON ({error}); restore the line") from error
+    if not isinstance(pair, dict):
+        raise ValueError(f"{where} is no JSON object; restore the line")
+    row = {
+        "premise": _text(pair, "sentence1", where),
+        "hypothesis": _text(pair, "sentence2", where),
+        "label": _text(pair, "gold_label", where),
+        "pair_id": _text(pair, next((key for key in _PAIR_IDS if key in pair), _PAIR_IDS[0]), where),
+    }
+    if row["label"] not in (*LABELS, "-"):
+        raise ValueError(f"{where}: gold_label is {row['label']!r}; it is one of {', '.join(LABELS)} or '-'")
+    return row
+
+
+def _text(pair: Mapping[str, Any], key: str, where: str) -> str:
+    if key not in pair:
+        raise ValueError(f"{where} has no {key!r}; it has {', '.join(pair) or 'nothing'}")
+    value = pair[key]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}: {key} is {value!r}; it must be text")
+    return value
+
+
+def _label_counts(splits: Mapping[str, list[Row]]) -> str:
+    counts = {split: Counter(row["label"] for row in rows) for split, rows in splits.items()}
+    return "\n".join(
+        f"- `{split}`: " + ", ".join(f"{count[label]:,} {label}" for label in LABELS)
+        for split, count in counts.items()
+    )
