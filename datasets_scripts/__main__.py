@@ -13,6 +13,8 @@ COMMANDS = {
 BUILDERS = {
     "phantom": "datasets_scripts.phantom",
     "openi": "datasets_scripts.openi",
+    "table": "datasets_scripts.table",
+    "mimic_cxr": "datasets_scripts.mimic_cxr",
     "chexpert": "datasets_scripts.chexpert",
     "mednli": "datasets_scripts.mednli",
     "radnli": "datasets_scripts.radnli",
