@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+_LONGEST_FIELD = 2**24  # characters; csv's default of 131,072 is less than the longest reports
+
 
 def find_csv(folder: Path, name: str) -> Path | None:
     """The CSV file of that name in a folder, as it is or gzipped (`name.gz`); None where neither is there.
@@ -47,6 +49,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str
         ValueError: a column is missing, a row has more or fewer fields than the header, or the file is not UTF-8,
             not gzip or no CSV; the message names the file and, for a row, the line.
     """
+    csv.field_size_limit(_LONGEST_FIELD)
     try:
         with _open_text(path) as file:
             reader = csv.reader(file)

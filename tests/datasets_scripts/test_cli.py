@@ -128,5 +128,13 @@ def test_build_help_lists_the_builders(corpus: ModuleType, capsys: pytest.Captur
     assert "other" in out
 
 
-def test_phantom_and_openi_can_be_built():
-    assert cli.BUILDERS == {"phantom": "datasets_scripts.phantom", "openi": "datasets_scripts.openi"}
+def test_each_corpus_has_its_builder():
+    assert set(cli.BUILDERS) == {"phantom", "openi", "table", "mimic_cxr", "chexpert", "mednli", "radnli"}
+
+
+@pytest.mark.parametrize("name", cli.BUILDERS)
+def test_a_builder_says_its_arguments(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["build", name, "--help"])
+
+    assert "--out" in capsys.readouterr().out
