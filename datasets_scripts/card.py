@@ -19,6 +19,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("`image_id`, `study_id`", "identifiers; all images of a study are in one split"),
     ("`synthetic`", "true where the image was drawn, not taken"),
     ("`report`", "the findings, normalised: lower case, words of letters and digits, single spaces"),
+    ("`tags`", "the Penn Treebank tag of each word of `report`, joined by single spaces"),
     ("`findings`, `impression`", "as written"),
     ("`perturbed`", "nine perturbed versions of `report`, one field a perturbation"),
     ("`changed`", "for each perturbation, whether it differs from `report`"),

@@ -6,20 +6,16 @@ is drawn from its own stream of random numbers, seeded by the SHA-256 of those f
 
 import hashlib
 import random
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import islice, pairwise, tee
-from multiprocessing import get_context
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise, tee
 
 from modeling_prd.processing_prd import normalize_report
 
 from .antonyms import antonym
-from .tagging import DEFAULT_SPACY_MODEL, PartOfSpeechTagger
+from .tagging import DEFAULT_SPACY_MODEL, PartOfSpeechTagger, TaggingProcesses
 
-__all__ = ["DEFAULT_SPACY_MODEL", "PERTURBATIONS", "ReportPerturber", "normalize_report"]
-
-_REPORTS_A_TASK = 256
+__all__ = ["DEFAULT_SPACY_MODEL", "PERTURBATIONS", "ReportPerturber", "normalize_report", "perturb_words"]
 
 
 def _is_noun(tag: str) -> bool:
@@ -72,26 +68,26 @@ def _permute_within(words: list[str], groups: Sequence[list[int]], rng: random.R
     return _redraw_until_changed(words, draw)
 
 
-def _shuffle_all_words(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_all_words(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     return _permute_within(words, [list(range(len(words)))], rng)
 
 
-def _swap_adjacent_words(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _swap_adjacent_words(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     swapped = list(words)
     even = len(words) - len(words) % 2
     swapped[0:even:2], swapped[1:even:2] = words[1:even:2], words[0:even:2]
     return swapped
 
 
-def _reverse_sentence(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _reverse_sentence(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     return words[::-1]
 
 
-def _shuffle_within_trigrams(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_within_trigrams(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     return _permute_within(words, _trigrams(len(words)), rng)
 
 
-def _shuffle_trigrams(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_trigrams(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     groups = [[words[place] for place in group] for group in _trigrams(len(words))]
     # Two groups that commute are powers of one word sequence, so commuting is transitive and neighbours decide:
     # if all commute, every order of the groups reads the same.
@@ -104,25 +100,25 @@ def _shuffle_trigrams(words: list[str], tags: list[str], rng: random.Random) -> 
     return _redraw_until_changed(words, draw)
 
 
-def _shuffle_nouns_adjectives(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_nouns_adjectives(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     return _permute_within(words, [_places(tags, _is_noun), _places(tags, _is_adjective)], rng)
 
 
-def _shuffle_all_but_nouns_adjectives(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_all_but_nouns_adjectives(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     others = _places(tags, lambda tag: not (_is_noun(tag) or _is_adjective(tag)))
     return _permute_within(words, [others], rng)
 
 
-def _shuffle_nouns_verbs_adjectives(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _shuffle_nouns_verbs_adjectives(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     content = _places(tags, lambda tag: _is_noun(tag) or _is_verb(tag) or _is_adjective(tag))
     return _permute_within(words, [content], rng)
 
 
-def _replace_adjectives_with_antonyms(words: list[str], tags: list[str], rng: random.Random) -> list[str]:
+def _replace_adjectives_with_antonyms(words: list[str], tags: Sequence[str], rng: random.Random) -> list[str]:
     return [(antonym(word) or word) if _is_adjective(tag) else word for word, tag in zip(words, tags, strict=True)]
 
 
-_RULES: dict[str, Callable[[list[str], list[str], random.Random], list[str]]] = {
+_RULES: dict[str, Callable[[list[str], Sequence[str], random.Random], list[str]]] = {
     "shuffle_all_words": _shuffle_all_words,
     "swap_adjacent_words": _swap_adjacent_words,
     "reverse_sentence": _reverse_sentence,
@@ -135,6 +131,27 @@ _RULES: dict[str, Callable[[list[str], list[str], random.Random], list[str]]] = 
 }
 
 PERTURBATIONS: tuple[str, ...] = tuple(_RULES)
+
+
+def perturb_words(
+    words: list[str], tags: Sequence[str], random_of: Callable[[str], random.Random]
+) -> dict[str, list[str]]:
+    """Make the nine perturbations of a report that is tagged already; needs no tagger.
+
+    Args:
+        words: of a normalised report.
+        tags: the Penn tag of each word.
+        random_of: from a perturbation's name to the random numbers of that perturbation.
+
+    Returns:
+        Perturbation's name to the perturbed report's words, in the order of `PERTURBATIONS`.
+
+    Raises:
+        ValueError: there is not one tag a word.
+    """
+    if len(words) != len(tags):
+        raise ValueError(f"{len(tags)} tags for the {len(words)} words of {' '.join(words)!r}; give one a word")
+    return {name: rule(words, tags, random_of(name)) for name, rule in _RULES.items()}
 
 
 class ReportPerturber:
@@ -185,36 +202,49 @@ class ReportPerturber:
         Raises:
             ValueError: a report holds no letter and no digit (its position is named), or `num_proc` is below 1.
         """
+        return self._perturb_normalized(_normalized(reports), self.tagging(num_proc))
+
+    def tagging(self, num_proc: int = 1) -> AbstractContextManager[PartOfSpeechTagger | TaggingProcesses]:
+        """What tags reports for `perturb_tagged`, for as long as the context lasts.
+
+        Args:
+            num_proc: processes that share the work; the tags do not depend on it.
+
+        Raises:
+            ValueError: `num_proc` is below 1.
+        """
         if num_proc < 1:
             raise ValueError(f"num_proc must be at least 1, got {num_proc}")
-        normalized = _normalized(reports)
-        if num_proc == 1:
-            return self._perturb_normalized(normalized)
-        return self._perturb_in_processes(normalized, num_proc)
+        return nullcontext(self._tagger) if num_proc == 1 else TaggingProcesses(self.spacy_model, num_proc)
 
-    def _perturb_normalized(self, reports: Iterable[str]) -> Iterator[dict[str, str]]:
+    def perturb_tagged(self, report: str, tags: Sequence[str]) -> dict[str, str]:
+        """Make the nine perturbations of a report whose words are tagged already.
+
+        Args:
+            report: a normalised report.
+            tags: the Penn tag of each of its words, by this perturber's tagger.
+
+        Returns:
+            What `perturb` returns.
+
+        Raises:
+            ValueError: there is not one tag a word.
+        """
+        perturbed = perturb_words(report.split(), tags, lambda name: self._random(name, report))
+        return {name: " ".join(words) for name, words in perturbed.items()}
+
+    def _perturb_normalized(
+        self, reports: Iterable[str], tagging: AbstractContextManager[PartOfSpeechTagger | TaggingProcesses]
+    ) -> Iterator[dict[str, str]]:
         to_tag, to_perturb = tee(reports)
-        tagged = self._tagger.tag(report.split() for report in to_tag)
-        for tags, report in zip(tagged, to_perturb, strict=True):
-            words = report.split()
-            yield {name: " ".join(rule(words, tags, self._random(name, report))) for name, rule in _RULES.items()}
+        with tagging as tagger:
+            tagged = tagger.tag(report.split() for report in to_tag)
+            for tags, report in zip(tagged, to_perturb, strict=True):
+                yield self.perturb_tagged(report, tags)
 
     def _random(self, name: str, report: str) -> random.Random:
         key = "\0".join((self.tagger.name, self.tagger.version, str(self.seed), name, report))
         return random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest()))
-
-    def _perturb_in_processes(self, reports: Iterator[str], num_proc: int) -> Iterator[dict[str, str]]:
-        # Spawned, not forked: the caller may hold threads (torch, BLAS) that a fork would leave in an unknown state.
-        with ProcessPoolExecutor(
-            num_proc, get_context("spawn"), initializer=_start_worker, initargs=(self.seed, self.spacy_model)
-        ) as pool:
-            pending: deque[Future[list[dict[str, str]]]] = deque()
-            while chunk := list(islice(reports, _REPORTS_A_TASK)):
-                pending.append(pool.submit(_perturb_in_worker, chunk))
-                if len(pending) > num_proc:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
 
 
 def _normalized(reports: Iterable[str]) -> Iterator[str]:
@@ -223,15 +253,3 @@ def _normalized(reports: Iterable[str]) -> Iterator[str]:
         if not normalized:
             raise ValueError(f"report {position} holds no letter and no digit, so nothing to perturb: {report!r}")
         yield normalized
-
-
-_worker: ReportPerturber
-
-
-def _start_worker(seed: int, spacy_model: str) -> None:
-    global _worker
-    _worker = ReportPerturber(seed, spacy_model)
-
-
-def _perturb_in_worker(reports: list[str]) -> list[dict[str, str]]:
-    return list(_worker.perturb_batch(reports))

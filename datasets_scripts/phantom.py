@@ -8,7 +8,7 @@ with the studies of a smaller one.
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from .phantom_state import (
     GENERATOR_VERSION,
     PhantomState,
     chexpert_labels,
+    get_difficulty,
     heart_distribution,
     prevalence,
     sample_state,
@@ -36,6 +37,7 @@ from .writer import check_replaceable, write_dataset
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 6000, 500, 1000
 DEFAULT_IMAGE_SIZE = 96
+PixelBoxes = dict[str, tuple[int, int, int, int]]
 _STREAMS: tuple[str, ...] = ("state", "image", "report", "counterfactual")
 
 
@@ -50,9 +52,7 @@ def study_state(seed: int, split: str, index: int, difficulty: str) -> PhantomSt
     return sample_state(generator(seed, split, index, "state"), difficulty)
 
 
-def study_image(
-    seed: int, split: str, index: int, difficulty: str, image_size: int
-) -> tuple[Image.Image, dict[str, tuple[int, int, int, int]]]:
+def study_image(seed: int, split: str, index: int, difficulty: str, image_size: int) -> tuple[Image.Image, PixelBoxes]:
     """The radiograph of a study, grey, and its boxes as `draw` gives them."""
     state = study_state(seed, split, index, difficulty)
     pixels, boxes = draw(state, image_size, generator(seed, split, index, "image"), difficulty)
@@ -65,28 +65,62 @@ def study_record(seed: int, split: str, index: int, difficulty: str, image_size:
     choices = Choices(generator(seed, split, index, "report"))
     report = write_report(state, choices)
     name = f"phantom-{difficulty}-{seed}-{split}-{index:06d}"
-    draw_study = partial(study_image, seed, split, index, difficulty, image_size)
+    drawing = _Drawing(partial(study_image, seed, split, index, difficulty, image_size), report)
     return Record(
         image_id=name,
         study_id=name,
         report=report.report,
         findings=report.findings,
         impression=report.impression,
-        image=lambda: draw_study()[0],
+        image=drawing.image,
         synthetic=True,
         counterfactuals=make_counterfactuals(
             state, choices, generator(seed, split, index, "counterfactual"), difficulty
         ),
         labels=chexpert_labels(state),
-        boxes=_boxes(draw_study()[1], report) if _has_boxes(state) else (),
+        boxes=drawing.boxes,
     )
 
 
-def _has_boxes(state: PhantomState) -> bool:
-    return state.heart != "normal" or any(FINDINGS[finding.name].label for finding in state.findings)
+class _Drawing:
+    """A study's image and boxes, drawn together; the boxes are kept, the image is not."""
+
+    def __init__(self, draw_study: Callable[[], tuple[Image.Image, PixelBoxes]], report: PhantomReport) -> None:
+        self._draw_study = draw_study
+        self._report = report
+        self._boxes: tuple[Box, ...] | None = None
+
+    def image(self) -> Image.Image:
+        image, boxes = self._draw_study()
+        self._boxes = _boxes(boxes, self._report)
+        return image
+
+    def boxes(self) -> tuple[Box, ...]:
+        if self._boxes is None:
+            self._boxes = _boxes(self._draw_study()[1], self._report)
+        return self._boxes
 
 
-def _boxes(boxes: dict[str, tuple[int, int, int, int]], report: PhantomReport) -> tuple[Box, ...]:
+class StudyRecords:
+    """The studies of a split as rows to be written, made anew whenever they are iterated.
+
+    Args:
+        seed, split, difficulty, image_size: as `study_record` takes them.
+        count: studies.
+    """
+
+    def __init__(self, seed: int, split: str, count: int, difficulty: str, image_size: int) -> None:
+        self._count = count
+        self._record = partial(study_record, seed, split, difficulty=difficulty, image_size=image_size)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self._record(index) for index in range(self._count))
+
+
+def _boxes(boxes: PixelBoxes, report: PhantomReport) -> tuple[Box, ...]:
     labels = {"heart": "Cardiomegaly"} | {name: spec.label for name, spec in FINDINGS.items() if spec.label}
     return tuple(
         Box(labels[name], report.phrases[name], (float(x0), float(y0), float(x1), float(y1)))
@@ -127,11 +161,10 @@ def build(
     negative = {name: count for name, count in {**counts, "seed": seed}.items() if count < 0}
     if negative:
         raise ValueError(f"must not be negative: {negative}")
+    get_difficulty(difficulty)
     check_replaceable(out, overwrite)
     splits = {
-        split: [study_record(seed, split, index, difficulty, image_size) for index in range(count)]
-        for split, count in counts.items()
-        if count
+        split: StudyRecords(seed, split, count, difficulty, image_size) for split, count in counts.items() if count
     }
     command = (
         f"python -m datasets_scripts build phantom --out DIR --train {train} --validation {validation} --test {test} "
@@ -178,10 +211,18 @@ def _generator_section(difficulty: str, image_size: int, seed: int) -> str:
     )
 
 
-def _counterfactual_section(splits: dict[str, list[Record]]) -> str:
+def _counterfactual_section(splits: Mapping[str, Iterable[Record]]) -> str:
+    studies = dict.fromkeys(splits, 0)
+    kept: dict[str, Counter[str]] = {split: Counter() for split in splits}
+    for split, records in splits.items():
+        for record in records:
+            studies[split] += 1
+            kept[split].update(list(record.counterfactuals))
     header = " | ".join(splits)
     lines = [
-        f"| {kind} | " + " | ".join(_counted(records, kind) for records in splits.values()) + " |"
+        f"| {kind} | "
+        + " | ".join(f"{kept[split][kind]} ({studies[split] - kept[split][kind]})" for split in splits)
+        + " |"
         for kind in COUNTERFACTUAL_KINDS
     ]
     return (
@@ -190,11 +231,6 @@ def _counterfactual_section(splits: dict[str, list[Record]]) -> str:
         "choices. A kind whose edit was rejected, or that had nothing to edit, is null. Kept (null):\n\n"
         f"| kind | {header} |\n| --- |{' --- |' * len(splits)}\n" + "\n".join(lines)
     )
-
-
-def _counted(records: Sequence[Record], kind: str) -> str:
-    kept = Counter(kind in record.counterfactuals for record in records)
-    return f"{kept[True]} ({kept[False]})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

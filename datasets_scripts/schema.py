@@ -57,7 +57,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Record:
-    """One image-report pair as a builder hands it to the writer, which adds `perturbed` and `changed`.
+    """One image-report pair as a builder hands it to the writer, which adds `tags`, `perturbed` and `changed`.
 
     Attributes:
         image_id, study_id: identifiers; all images of a study go to one split.
@@ -68,7 +68,7 @@ class Record:
         synthetic: whether the image was drawn and not taken.
         counterfactuals: by kind (`COUNTERFACTUAL_KINDS`); a kind that is absent is stored as null.
         labels: CheXpert's names to 1, 0, -1 (uncertain); an absent name is stored as null (unknown).
-        boxes: the visible findings.
+        boxes: the visible findings; or what finds them, called once, after `image`.
 
     Raises:
         ValueError: `report` is empty or not normalised, a kind, label or label value is unknown, or a counterfactual's
@@ -84,7 +84,7 @@ class Record:
     synthetic: bool
     counterfactuals: dict[str, Counterfactual] = field(default_factory=dict)
     labels: dict[str, float] = field(default_factory=dict)
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[Box, ...] | Callable[[], tuple[Box, ...]] = ()
 
     def __post_init__(self) -> None:
         if not self.report:
@@ -127,6 +127,7 @@ def features() -> Features:
             "study_id": Value("string"),
             "synthetic": Value("bool"),
             "report": Value("string"),
+            "tags": Value("string"),
             "findings": Value("string"),
             "impression": Value("string"),
             "perturbed": {name: Value("string") for name in PERTURBATIONS},

@@ -1,6 +1,9 @@
 """The nine perturbations follow Table I, and depend on tagger, seed, report and name alone."""
 
 import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice, permutations, product
@@ -228,6 +231,48 @@ def test_a_very_long_report_is_perturbed(perturber: ReportPerturber):
 def test_a_report_without_words_is_named_by_its_position(perturber: ReportPerturber):
     with pytest.raises(ValueError, match=r"report 1 .*'\.\.\.'"):
         list(perturber.perturb_batch([TABLE_1, "..."]))
+
+
+def test_a_tagged_report_is_perturbed_as_an_untagged_one(perturber: ReportPerturber, tagger: PartOfSpeechTagger):
+    (tags,) = tagger.tag([TABLE_1.split()])
+    assert perturber.perturb_tagged(TABLE_1, tags) == perturber.perturb(TABLE_1)
+
+
+def test_tags_that_are_not_one_a_word_are_an_error(perturber: ReportPerturber):
+    with pytest.raises(ValueError, match=r"1 tags for the 2 words of 'clear lungs'; give one a word"):
+        perturber.perturb_tagged("clear lungs", ["JJ"])
+
+
+@pytest.mark.slow
+def test_perturbing_from_stored_tags_imports_no_spacy():
+    code = (
+        "import random, sys; from datasets_scripts.perturbations import perturb_words; "
+        "perturb_words(['clear', 'lungs'], ['JJ', 'NNS'], random.Random); sys.exit('spacy' in sys.modules)"
+    )
+    path = os.pathsep.join(sys.path)
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}).returncode == 0
+
+
+@pytest.mark.slow
+def test_tagging_processes_end_when_their_parent_is_killed():
+    code = (
+        "import os, signal\n"
+        "from datasets_scripts.perturbations import ReportPerturber\n"
+        "if __name__ == '__main__':\n"
+        "    with ReportPerturber().tagging(num_proc=2) as tagger:\n"
+        "        print(list(tagger.tag([['clear', 'lungs']])), flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = os.pathsep.join(sys.path)
+    # The processes hold the standard output, so that reading it to its end waits for theirs.
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"[['JJ', 'NNS']]\n")
 
 
 def test_num_proc_below_one_is_an_error(perturber: ReportPerturber):

@@ -40,10 +40,10 @@ def test_the_card_says_synthetic_the_version_and_how_many_edits_are_null(folder:
 def test_a_study_depends_on_seed_split_index_and_difficulty_alone():
     record = phantom.study_record(0, "train", 5, "default", 40)
     again = phantom.study_record(0, "train", 5, "default", 40)
-    assert (record.report, record.counterfactuals, record.boxes) == (
+    assert (record.report, record.counterfactuals, record.boxes()) == (
         again.report,
         again.counterfactuals,
-        again.boxes,
+        again.boxes(),
     )
     assert np.array_equal(np.asarray(record.image()), np.asarray(again.image()))
     others = [(1, "train", 5), (0, "test", 5), (0, "train", 6)]
@@ -66,7 +66,7 @@ def test_boxes_have_labels_that_hold_and_phrases_that_stand_in_the_report(diffic
         record = phantom.study_record(0, "train", index, difficulty, 40)
         assert set(record.labels) <= set(CHEXPERT_LABELS)
         assert set(record.counterfactuals) <= set(COUNTERFACTUAL_KINDS)
-        for box in record.boxes:
+        for box in record.boxes():
             seen.add(box.label)
             assert record.labels[box.label] == 1.0
             assert box.phrase in record.report
@@ -77,7 +77,7 @@ def test_a_study_without_finding_or_device_has_no_boxes():
     records = [phantom.study_record(0, "train", index, "default", 40) for index in range(60)]
     normal = [record for record in records if record.labels["No Finding"] and not record.labels["Support Devices"]]
     assert normal
-    assert all(record.boxes == () for record in normal)
+    assert all(record.boxes() == () for record in normal)
 
 
 @pytest.mark.parametrize("bad", [{"train": -1}, {"seed": -2}, {"difficulty": "extreme"}, {"image_size": 8}])

@@ -1,7 +1,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image
 
 from datasets_scripts.perturbations import PERTURBATIONS, ReportPerturber
 from datasets_scripts.schema import Box, Counterfactual, features
+from datasets_scripts.tagging import PartOfSpeechTagger
 from datasets_scripts.writer import UNREADABLE, write_dataset
 
 EDIT = Counterfactual("a small effusion on the left", start=2, end=7, replacement="small")
@@ -149,18 +150,28 @@ def test_perturbed_reports_are_the_perturber_s_and_changed_compares_them(
     assert {value for row in rows for value in row["changed"].values()} == {True, False}
 
 
-def test_each_distinct_report_is_perturbed_once(tmp_path: Path, perturber: ReportPerturber) -> None:
+def test_tags_are_those_of_the_report_s_words_one_a_word(folder: Path, perturber: ReportPerturber) -> None:
+    rows = load(folder)["train"]
+
+    with perturber.tagging() as tagger:
+        expected = list(tagger.tag(report.split() for report in rows["report"]))
+    assert [row.split(" ") for row in rows["tags"]] == expected
+
+
+@pytest.mark.parametrize("rows_per_shard", [1, 1000], ids=["in blocks", "in one block"])
+def test_each_distinct_report_is_tagged_once(
+    tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch, rows_per_shard: int
+) -> None:
     given: list[str] = []
+    tag = PartOfSpeechTagger.tag
 
-    class Counting(ReportPerturber):
-        def __init__(self) -> None:
-            self.seed, self.tagger = perturber.seed, perturber.tagger
+    def counting(self: PartOfSpeechTagger, reports: Iterable[list[str]]) -> Iterator[list[str]]:
+        words = list(reports)
+        given.extend(map(" ".join, words))
+        return tag(self, words)
 
-        def perturb_batch(self, reports: Any, num_proc: int = 1) -> Iterator[dict[str, str]]:
-            given.extend(reports)
-            return perturber.perturb_batch(reports, num_proc)
-
-    write_dataset(tmp_path / "out", SPLITS, INFO, Counting(), progress=False)
+    monkeypatch.setattr(PartOfSpeechTagger, "tag", counting)
+    write_dataset(tmp_path / "out", SPLITS, INFO, perturber, rows_per_shard=rows_per_shard, progress=False)
 
     assert sorted(given) == sorted({record.report for records in SPLITS.values() for record in records})
 
@@ -246,7 +257,7 @@ def test_nothing_to_write_is_an_error_with_the_reasons(tmp_path: Path, perturber
 def test_a_study_in_two_splits_is_refused(tmp_path: Path, perturber: ReportPerturber) -> None:
     splits = {"train": [record("a", "clear", study_id="S1")], "test": [record("b", "clear", study_id="S1")]}
 
-    with pytest.raises(ValueError, match="study S1 is in the splits train and test"):
+    with pytest.raises(ValueError, match="study S1 is in the splits test and train"):
         write_dataset(tmp_path / "out", splits, INFO, perturber, progress=False)
 
 
@@ -300,7 +311,7 @@ def test_the_old_dataset_comes_back_when_the_new_one_cannot_be_moved_into_place(
             raise PermissionError(f"cannot move to {target}")
         move(source, target)
 
-    monkeypatch.setattr("datasets_scripts.writer.os.replace", refuse_the_new_one)
+    monkeypatch.setattr("datasets_scripts.partial_build.os.replace", refuse_the_new_one)
     with pytest.raises(PermissionError, match="cannot move to"):
         write_dataset(out, {"train": [RICH]}, INFO, perturber, overwrite=True, progress=False)
 
@@ -351,7 +362,7 @@ def test_no_more_than_a_hundred_images_are_made_ahead_of_the_rows(
         made_far_ahead.set()
         return grey_image(0)()
 
-    monkeypatch.setattr("datasets_scripts.writer.ParquetWriter", WaitingWriter)
+    monkeypatch.setattr("datasets_scripts.shards.ParquetWriter", WaitingWriter)
     records = [record(f"{index}", "clear", image=far if index >= 100 else grey_image(0)) for index in range(250)]
     write_dataset(tmp_path / "out", {"train": records}, INFO, perturber, rows_per_shard=1000, progress=False)
 

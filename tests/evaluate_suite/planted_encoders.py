@@ -77,6 +77,7 @@ def pair(
         "study_id": study,
         "synthetic": True,
         "report": report,
+        "tags": " ".join("NN" for _ in report.split()),
         "findings": report,
         "impression": "",
         "perturbed": {name: report if name in unchanged else f"{report} {name}" for name in PERTURBATIONS},
