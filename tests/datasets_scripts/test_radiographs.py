@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
-from transformers import ViTImageProcessorPil
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from datasets_scripts.radiographs import index_images, is_image, load_radiograph
 
@@ -90,11 +90,18 @@ def test_full_size_on_request(tmp_path: Path, full_size: int | None) -> None:
 @pytest.mark.parametrize("size", [(61, 47), (47, 61), (50, 50)])
 def test_the_stored_image_has_the_pixels_that_the_processor_would_make(tmp_path: Path, size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, size, np.uint8)
-    processor = ViTImageProcessorPil(
-        size={"shortest_edge": 20}, do_rescale=False, do_normalize=False, image_mean=[0.5], image_std=[0.5]
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 20},
+        resample=Image.Resampling.BILINEAR,
+        do_center_crop=False,
+        do_convert_rgb=False,
+        do_rescale=False,
+        do_normalize=False,
+        image_mean=[0.0],
+        image_std=[1.0],
     )
 
-    expected = processor(Image.fromarray(pixels), do_convert_rgb=False)["pixel_values"][0]
+    expected = processor(Image.fromarray(pixels))["pixel_values"][0]
 
     stored = np.asarray(load_radiograph(save(tmp_path / "a.png", pixels), 20))
     np.testing.assert_array_equal(stored, np.squeeze(expected))

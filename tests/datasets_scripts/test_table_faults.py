@@ -1,8 +1,10 @@
 """What `build table` does about bad rows: 1,000 rows with planted faults, and faults one by one."""
 
 import contextlib
+import gc
 import io
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from dataset_helpers import load
 from PIL import Image
 from table_helpers import build, csv_line, save_image, write_csv
 
-from datasets_scripts.table import DUPLICATE, STUDY_SPLIT
+from datasets_scripts.table import DUPLICATE, STUDY_SPLIT, Table
 from datasets_scripts.table_files import BROKEN_CSV, EMPTY_ROW, NOT_UTF8
 from datasets_scripts.table_rows import (
     ABSOLUTE_OUTSIDE,
@@ -28,6 +30,7 @@ from datasets_scripts.table_rows import (
     TOO_LONG,
     UNKNOWN_SPLIT,
     ZERO_BYTES,
+    Layout,
 )
 from datasets_scripts.writer import UNREADABLE
 
@@ -242,3 +245,26 @@ def test_an_absolute_path_in_the_root_is_used(tmp_path: Path) -> None:
     for root in ("images", "link"):
         assert build(table, tmp_path / root, tmp_path / "out", "--validation", "0", "--overwrite") == 0
         assert load(tmp_path / "out")["train"]["image_id"] == ["a.png:1"]
+
+
+def peak_memory_of_scan(folder: Path, rows: int) -> int:
+    table = write_csv(folder / "t.csv", ("image", "report"), [("a.png", f"Nodule {row}.") for row in range(rows)])
+    layout = Layout(folder, "image", "report")
+    gc.collect()
+    tracemalloc.start()
+    splits = Table(table, layout, image_size=16, validation=0.1, seed=0, synthetic=False)
+    splits.scan()
+    for records in splits.splits().values():
+        assert sum(1 for _ in records) > 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_grows_by_a_few_bytes_a_row(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png")
+    peak_memory_of_scan(tmp_path, 500)  # what is made once
+
+    few, many = (peak_memory_of_scan(tmp_path, rows) for rows in (500, 5000))
+
+    assert (many - few) / 4500 < 16
