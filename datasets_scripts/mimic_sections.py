@@ -34,7 +34,8 @@ class ReportSections:
 
     Attributes:
         findings, impression: the last section of that kind that has text.
-        last_paragraph: where there is neither, what follows the first paragraph of the report's last section.
+        last_paragraph: where there is neither, what follows the first paragraph of the report's last section (an empty
+            one of findings or impression does not count).
     """
 
     findings: str = ""
@@ -44,15 +45,17 @@ class ReportSections:
 
 def parse_sections(text: str) -> ReportSections:
     """Cut a report into sections: a heading is of capitals, begins a line and ends with a colon."""
-    sections = list(_split(text))
     kinds: dict[str, str] = {}
-    for heading, body in sections:
+    last = ""
+    for heading, body in _split(text):
         kind = _kind(heading)
-        if kind is not None and body.strip():
+        if kind is None:
+            last = body
+        elif body.strip():
             kinds[kind] = body.strip()
     if kinds:
         return ReportSections(**kinds)
-    _, *paragraphs = _BLANK_LINE.split(sections[-1][1], maxsplit=1)
+    _, *paragraphs = _BLANK_LINE.split(last, maxsplit=1)
     return ReportSections(last_paragraph="".join(paragraphs).strip())
 
 

@@ -42,6 +42,12 @@ def test_without_either_it_is_what_follows_the_first_paragraph_of_the_last_secti
     assert parse_sections(text) == ReportSections(last_paragraph="The lungs are clear.\n \n No effusion.")
 
 
+def test_an_empty_impression_does_not_count_as_the_last_section() -> None:
+    text = " FINAL REPORT\n INDICATION: Cough.\n \n Clear lungs.\n \n IMPRESSION: \n \n"
+
+    assert parse_sections(text) == ReportSections(last_paragraph="Clear lungs.")
+
+
 def test_a_text_without_headings_is_one_section() -> None:
     assert parse_sections(" FINAL REPORT\n \n Clear lungs.\n") == ReportSections(last_paragraph="Clear lungs.")
 
