@@ -15,6 +15,7 @@ from .openi_reports import OpenIReport, read_reports
 from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber, normalize_report
 from .phantom_drawing import MAX_IMAGE_SIZE, MIN_IMAGE_SIZE, draw
 from .radiographs import index_images, load_radiograph
+from .report_counterfactuals import ReportEditor
 from .schema import Record
 from .writer import check_replaceable, write_dataset
 
@@ -69,8 +70,9 @@ def run(args: argparse.Namespace) -> None:
     check_replaceable(args.out, args.overwrite)
     corpus = read_reports(args.reports)
     images = _drawn_images(args.seed, image_size) if drawn else _image_files(Path(args.images), corpus, image_size)
+    editor = ReportEditor(args.seed)
     splits = {
-        name: [record for report in reports for record in to_records(report, images, synthetic=drawn)]
+        name: [record for report in reports for record in to_records(report, images, editor, synthetic=drawn)]
         for name, reports in split_reports(corpus, args.seed).items()
     }
     write_dataset(
@@ -84,14 +86,15 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def to_records(report: OpenIReport, images: ImageSource, synthetic: bool) -> list[Record]:
+def to_records(report: OpenIReport, images: ImageSource, editor: ReportEditor, synthetic: bool) -> list[Record]:
     """The pairs of one report: one for each of its images that `images` has; none if it has no findings."""
     text = normalize_report(report.findings)
     if not text:
         return []
+    edits = editor.edit(report.findings, text, report.study_id)
     labels = labels_from_mesh(report.mesh)
     return [
-        Record(image_id, report.study_id, text, report.findings, report.impression, image, synthetic, labels=labels)
+        Record(image_id, report.study_id, text, report.findings, report.impression, image, synthetic, edits, labels)
         for image_id in report.image_ids
         if (image := images(report, image_id)) is not None
     ]

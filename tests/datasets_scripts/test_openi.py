@@ -106,7 +106,15 @@ def test_a_row_has_the_report_as_written_and_normalised_and_its_labels(drawn: Pa
             "No Finding": 0.0,
             "Pleural Effusion": 1.0,
         }
-        assert set(row["counterfactual"].values()) == {None}
+        edits = {kind: edit["text"] for kind, edit in row["counterfactual"].items() if edit is not None}
+        assert edits.pop("finding") in {
+            f"small left {name}" for name in ("pneumothorax", "pleural plaque", "pleural mass")
+        }
+        assert edits == {
+            "negation": "no effusion",
+            "laterality": "small right effusion",
+            "severity": "large left effusion",
+        }
         assert row["boxes"] == []
 
 
