@@ -7,14 +7,13 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
-from datasets import DatasetDict
 from huggingface_hub.utils import validate_repo_id
 
 from modeling_prd import PRDModel, PRDProcessor
 from training.arguments import Recipe, parse_recipe
 from training.card import ModelCardContents
 from training.checkpoint import check_output_dir, claim_output_dir
-from training.data import load_pairs, training_texts
+from training.data import Pairs, load_pairs, training_texts
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
 from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
@@ -30,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         pretrain(trainer, model, processor, pairs)
 
 
-def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, DatasetDict]:
+def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs]:
     """Everything that can fail on a bad input: folders, devices, data, encoders."""
     check_output_dir(recipe)
     if recipe.run.push_to_hub:
@@ -44,14 +43,14 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Dataset
     if recipe.model.text_model is not None:
         tokenizer = load_tokenizer(recipe.model.text_model)
     else:
-        tokenizer = build_tokenizer(training_texts(pairs["train"]), recipe.data.vocab_size, recipe.data.max_length)
+        tokenizer = build_tokenizer(training_texts(pairs.train_texts), recipe.data.vocab_size, recipe.data.max_length)
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
-    check_fit(model, processor, pairs["train"], recipe.data.max_length)
+    check_fit(model, processor, pairs.train, recipe.data.max_length)
     return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs
 
 
-def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pairs: DatasetDict) -> None:
+def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pairs: Pairs) -> None:
     """Trains, evaluates, writes the model folder and prints its numbers."""
     recipe, accelerator = trainer.recipe, trainer.accelerator
     if accelerator.is_main_process:
@@ -102,17 +101,17 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
-def describe(trainer: PreTrainer, model: PRDModel, pairs: DatasetDict) -> ModelCardContents:
+def describe(trainer: PreTrainer, model: PRDModel, pairs: Pairs) -> ModelCardContents:
     """What the model card says of the run."""
-    train, data = pairs["train"], trainer.recipe.data.data
+    train, data = pairs.train_texts, trainer.recipe.data.data
     device = trainer.accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     return ModelCardContents(
         data_name="PhantomCXR" if data is None else Path(data).name if Path(data).exists() else data,
-        synthetic_images=sum(train["synthetic"]) if "synthetic" in train.column_names else 0,
+        synthetic_images=sum(train["synthetic"]),
         train_images=len(train),
         train_reports=len(trainer.known_reports),
-        validation_images=len(pairs["validation"]),
+        validation_images=len(pairs.validation),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=trainer.progress.step,
         seconds=trainer.progress.seconds,

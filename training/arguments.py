@@ -21,6 +21,10 @@ class DataArguments:
 
     Attributes:
         data: perturbed-pairs dataset, a folder or a Hub id; without one, PhantomCXR is built once and reused.
+        streaming: read the training images as they come, in each epoch anew, and never hold them all; the texts are
+            read once before, for the vocabulary and the epoch's length. A run resumed within an epoch reads that epoch
+            again up to where it was. At most one worker; each process reads the whole stream and keeps its share.
+        shuffle_buffer: rows of a stream that are held and mixed.
         data_config: `default`, or `strict`, whose training split lacks the reports of the other splits.
         train_split: split that is trained on.
         eval_split: split that is evaluated on after each epoch.
@@ -41,6 +45,8 @@ class DataArguments:
     """
 
     data: str | None = None
+    streaming: bool = False
+    shuffle_buffer: int = 1000
     data_config: Literal["default", "strict"] = "default"
     train_split: str = "train"
     eval_split: str = "validation"
@@ -222,6 +228,8 @@ class Recipe:
         from_scratch = (self.model.vision_config, self.model.text_config)
         if sorted([published.count(None), from_scratch.count(None)]) != [0, 2]:
             raise ValueError("a recipe names vision_model and text_model, or vision_config and text_config")
+        if self.data.streaming and self.data.dataloader_num_workers > 1:
+            raise ValueError(f"dataloader_num_workers: {self.data.dataloader_num_workers} is more than a stream's one")
         for section, name, least, most in _BOUNDS:
             value = getattr(getattr(self, section), name)
             if value is not None and not least <= value <= most:
@@ -250,6 +258,7 @@ _BOUNDS = (
     ("data", "max_train_images", 1, math.inf),
     ("data", "max_eval_images", 1, math.inf),
     ("data", "perturbations_per_image", 1, math.inf),
+    ("data", "shuffle_buffer", 1, math.inf),
     ("data", "phantom_train", 1, math.inf),
     ("data", "dataloader_num_workers", 0, math.inf),
     ("model", "temperature", 1e-6, math.inf),

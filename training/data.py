@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from datasets import Dataset, DatasetDict, Image, config, get_dataset_split_names, load_dataset
+from datasets import Dataset, Image, IterableDataset, config, get_dataset_split_names, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from PIL import Image as PILImage
@@ -21,6 +22,26 @@ from modeling_prd import PRDProcessor
 
 from .arguments import DataArguments
 from .errors import InputError
+from .streaming import PairStream, gather
+
+_ANTONYMS = "replace_adjectives_with_antonyms"
+_TEXT_COLUMNS = ["image_id", "synthetic", "report", "perturbed"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of a run.
+
+    Attributes:
+        train: the training split, a `PairStream` where it is streamed.
+        train_texts: its rows in the order in which they are stored, at least with the columns that need no image:
+            `image_id`, `synthetic`, `report`, `perturbed`.
+        validation: the evaluation split.
+    """
+
+    train: Dataset | PairStream
+    train_texts: Dataset
+    validation: Dataset
 
 
 def phantom_folder(arguments: DataArguments) -> Path:
@@ -49,6 +70,26 @@ def load_split(data: str, config_name: str, split: str) -> Dataset:
     Raises:
         ValueError: the dataset, the split or a column is not there; the message names what is.
     """
+    _check_split(data, config_name, split)
+    try:
+        dataset = load_dataset(data, config_name, split=split)
+    except DatasetGenerationError as error:
+        raise ValueError(
+            f"data: split {split!r} of {data!r} cannot be read ({error.__cause__}): build it again"
+        ) from error
+    _check_columns(data, dataset.column_names)
+    return dataset.cast_column("image", Image(decode=False))
+
+
+def stream_split(data: str, config_name: str, split: str) -> IterableDataset:
+    """As `load_split`, but the rows are read as they come, and only what is read is fetched."""
+    _check_split(data, config_name, split)
+    dataset = load_dataset(data, config_name, split=split, streaming=True)
+    _check_columns(data, dataset.column_names)
+    return dataset.cast_column("image", Image(decode=False))
+
+
+def _check_split(data: str, config_name: str, split: str) -> None:
     try:
         splits = get_dataset_split_names(data, config_name)
     except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
@@ -57,50 +98,71 @@ def load_split(data: str, config_name: str, split: str) -> Dataset:
         ) from error
     if split not in splits:
         raise ValueError(f"split {split!r} is not in {data!r}, which has {', '.join(map(str, splits))}")
-    try:
-        dataset = load_dataset(data, config_name, split=split)
-    except DatasetGenerationError as error:
-        raise ValueError(
-            f"data: split {split!r} of {data!r} cannot be read ({error.__cause__}): build it again"
-        ) from error
-    missing = [column for column in features() if column not in dataset.column_names]
+
+
+def _check_columns(data: str, columns: Sequence[str]) -> None:
+    missing = [column for column in features() if column not in columns]
     if missing:
-        raise ValueError(f"{data!r} has no column {missing[0]!r}; its columns are {', '.join(dataset.column_names)}")
-    return dataset.cast_column("image", Image(decode=False))
+        raise ValueError(f"{data!r} has no column {missing[0]!r}; its columns are {', '.join(columns)}")
 
 
-def load_pairs(arguments: DataArguments) -> DatasetDict:
-    """The training and the evaluation split of a recipe, as `train` and `validation`.
+def load_pairs(arguments: DataArguments) -> Pairs:
+    """The training and the evaluation split of a recipe.
+
+    A streamed training split is read once for its texts alone, of which checks, vocabulary and the epoch's length
+    come; a streamed evaluation split is gathered in memory.
 
     Raises:
         ValueError: as `load_split`; a report is empty; an `image_id` stands twice; an image of the evaluation split
             does not decode; those of the training split are decoded when their batch comes.
     """
-    data = arguments.data or str(phantom_folder(arguments))
-    splits = {
-        "train": (arguments.train_split, arguments.max_train_images),
-        "validation": (arguments.eval_split, arguments.max_eval_images),
-    }
-    pairs = DatasetDict()
-    for name, (split, most) in splits.items():
-        dataset = load_split(data, arguments.data_config, split)
-        pairs[name] = dataset if most is None else dataset.select(range(min(most, len(dataset))))
-        seen: set[str] = set()
-        for image_id, report in zip(pairs[name]["image_id"], pairs[name]["report"], strict=True):
-            if not report.strip():
-                raise ValueError(f"the report of image {image_id!r} in split {split!r} is empty: leave it out")
-            if image_id in seen:
-                raise ValueError(f"image_id {image_id!r} stands in two rows of split {split!r}: make it unique")
-            seen.add(image_id)
-    for row in pairs["validation"].select_columns(["image", "image_id"]):
+    data, name = arguments.data or str(phantom_folder(arguments)), arguments.data_config
+    most_train, most_eval = arguments.max_train_images, arguments.max_eval_images
+    if arguments.streaming:
+        stream = _first(stream_split(data, name, arguments.train_split), most_train)
+        # Of Parquet files only these columns' bytes are fetched.
+        texts = load_dataset(data, name, split=arguments.train_split, streaming=True, columns=_TEXT_COLUMNS)
+        train_texts = gather(_first(texts, most_train).map(_keep_antonyms))
+        validation = gather(_first(stream_split(data, name, arguments.eval_split), most_eval))
+        pairs = Pairs(PairStream(stream, len(train_texts)), train_texts, validation)
+    else:
+        train = _first(load_split(data, name, arguments.train_split), most_train)
+        pairs = Pairs(train, train, _first(load_split(data, name, arguments.eval_split), most_eval))
+    _check_reports(pairs.train_texts, arguments.train_split)
+    _check_reports(pairs.validation, arguments.eval_split)
+    for row in pairs.validation.select_columns(["image", "image_id"]):
         decode_image(row)
     return pairs
+
+
+Split = TypeVar("Split", Dataset, IterableDataset)
+
+
+def _first(rows: Split, most: int | None) -> Split:
+    if most is None:
+        return rows
+    return rows.take(min(most, len(rows)) if isinstance(rows, Dataset) else most)
+
+
+def _keep_antonyms(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the one perturbed report that can have words of its own: they are held in memory."""
+    return {"perturbed": {_ANTONYMS: row["perturbed"][_ANTONYMS]}}
+
+
+def _check_reports(texts: Dataset, split: str) -> None:
+    seen: set[str] = set()
+    for image_id, report in zip(texts["image_id"], texts["report"], strict=True):
+        if not report.strip():
+            raise ValueError(f"the report of image {image_id!r} in split {split!r} is empty: leave it out")
+        if image_id in seen:
+            raise ValueError(f"image_id {image_id!r} stands in two rows of split {split!r}: make it unique")
+        seen.add(image_id)
 
 
 def training_texts(train: Dataset) -> Iterator[str]:
     """The distinct reports of the training split and their antonym versions, for a vocabulary that has both."""
     yield from dict.fromkeys(train["report"])
-    yield from dict.fromkeys(row["replace_adjectives_with_antonyms"] for row in train["perturbed"])
+    yield from dict.fromkeys(row[_ANTONYMS] for row in train["perturbed"])
 
 
 def decode_image(row: dict[str, Any]) -> PILImage.Image:

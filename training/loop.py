@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from datasets import DatasetDict
+from accelerate.data_loader import DataLoaderShard
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -17,10 +17,11 @@ from modeling_prd import PRDModel, PRDProcessor
 from .arguments import Recipe
 from .augmentation import ImageAugmentation
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .data import PairCollator, draw_perturbations, split_digest
+from .data import PairCollator, Pairs, draw_perturbations, split_digest
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
+from .streaming import PairStream
 
 Batch = dict[str, torch.Tensor]
 _MODEL_COLUMNS = ["image", "image_id", "report", "perturbed"]
@@ -38,7 +39,7 @@ class PreTrainer:
         accelerator: its devices and processes.
         model: trained in place.
         processor: prepares images and reports.
-        pairs: the splits `train` and `validation`.
+        pairs: the training and the evaluation split.
     """
 
     def __init__(
@@ -47,18 +48,19 @@ class PreTrainer:
         accelerator: Accelerator,
         model: PRDModel,
         processor: PRDProcessor,
-        pairs: DatasetDict,
+        pairs: Pairs,
     ) -> None:
         self.recipe = recipe
         self.accelerator = accelerator
         self.processor = processor
         self.pairs = pairs
-        self.known_reports = frozenset(pairs["train"]["report"])
+        self.known_reports = frozenset(pairs.train_texts["report"])
         arguments = recipe.optimization
         optimizer = build_optimizer(model, arguments)
         if recipe.model.compile:
             model.compile(dynamic=True)
-        self.model, self.optimizer, self.batches = accelerator.prepare(model, optimizer, self._training_batches())
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.batches = self._training_batches()
         self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
         self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch
         # Not prepared: Accelerate would step it once a process.
@@ -68,7 +70,7 @@ class PreTrainer:
         self.augment = ImageAugmentation(
             arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
         ).to(accelerator.device)
-        self.progress = Progress(num_processes=accelerator.num_processes, train_digest=split_digest(pairs["train"]))
+        self.progress = Progress(num_processes=accelerator.num_processes, train_digest=split_digest(pairs.train_texts))
 
     def train(self) -> Tree:
         """Trains to the end, from the checkpoint that `resume` names if any; returns the last evaluation."""
@@ -176,7 +178,7 @@ class PreTrainer:
             model = self.accelerator.unwrap_model(self.model).eval()
             encoder = PRDEncoder(model, self.processor, batch_size=self.recipe.run.eval_batch_size)
             tree = evaluate_pairs(
-                encoder, self.pairs["validation"], self.known_reports, local=self.recipe.model.alpha > 0
+                encoder, self.pairs.validation, self.known_reports, local=self.recipe.model.alpha > 0
             )
             tree["validation"]["losses"] = held_out_losses(model, self._held_out_batches(), self.accelerator.device)
             numbers = headline(tree)
@@ -192,22 +194,32 @@ class PreTrainer:
         self._clock = now
         save_checkpoint(self.accelerator, self.recipe, self.progress)
 
-    def _training_batches(self) -> DataLoader:
-        data, size = self.pairs["train"], self.recipe.optimization.batch_size
-        return self._loader("train", size, shuffle=True, drop_last=len(data) >= size * self.accelerator.num_processes)
+    def _training_batches(self) -> DataLoaderShard:
+        """Batches of this process, on its device."""
+        train, size, accelerator = self.pairs.train, self.recipe.optimization.batch_size, self.accelerator
+        options = self._loader_options(size, drop_last=len(train) >= size * accelerator.num_processes)
+        if isinstance(train, PairStream):
+            share = train.share(
+                accelerator.process_index,
+                accelerator.num_processes,
+                seed=self.recipe.run.seed,
+                buffer=self.recipe.data.shuffle_buffer,
+            )
+            # Not prepared: Accelerate would split it once more.
+            return DataLoaderShard(share.select_columns(_MODEL_COLUMNS), device=accelerator.device, **options)
+        return accelerator.prepare(DataLoader(train.select_columns(_MODEL_COLUMNS), shuffle=True, **options))
 
     def _held_out_batches(self) -> DataLoader:
-        return self._loader("validation", self.recipe.optimization.batch_size, shuffle=False, drop_last=False)
+        options = self._loader_options(self.recipe.optimization.batch_size, drop_last=False)
+        return DataLoader(self.pairs.validation.select_columns(_MODEL_COLUMNS), **options)
 
-    def _loader(self, split: str, batch_size: int, *, shuffle: bool, drop_last: bool) -> DataLoader:
+    def _loader_options(self, batch_size: int, *, drop_last: bool) -> dict[str, Any]:
         workers = self.recipe.data.dataloader_num_workers
-        return DataLoader(
-            self.pairs[split].select_columns(_MODEL_COLUMNS),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            collate_fn=PairCollator(self.processor, self.recipe.data.max_length),
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=self.accelerator.device.type == "cuda",
-        )
+        return {
+            "batch_size": batch_size,
+            "drop_last": drop_last,
+            "collate_fn": PairCollator(self.processor, self.recipe.data.max_length),
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
+            "pin_memory": self.accelerator.device.type == "cuda",
+        }

@@ -3,11 +3,11 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from string import ascii_lowercase, digits
 from typing import Any
 
 import torch
-from datasets import Dataset
 from huggingface_hub.errors import StrictDataclassError
 from PIL.Image import Resampling
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -154,13 +154,13 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
     return model
 
 
-def check_fit(model: PRDModel, processor: PRDProcessor, train: Dataset, max_length: int) -> None:
+def check_fit(model: PRDModel, processor: PRDProcessor, train: Iterable[dict[str, Any]], max_length: int) -> None:
     """Runs the first pairs through the model, so that sizes that contradict each other show before training.
 
     Raises:
         ValueError: the model does not take them.
     """
-    batch = PairCollator(processor, max_length)([train[row] for row in range(min(2, len(train)))])
+    batch = PairCollator(processor, max_length)(list(islice(train, 2)))
     longest = batch["input_ids"].new_full((1, max_length), len(processor.tokenizer) - 1)
     try:
         with torch.inference_mode():
