@@ -15,12 +15,13 @@ _COMPARED_SIDES = re.compile(
 # Parts that are on one side only, sides of the view and not of the body, and organs that give the side away.
 _ONE_SIDED = any_of(
     r"heart|cardiac|cardio\w+|atri\w+|ventric\w+|biventric\w+|aort\w+|lingula\w*|middle|minor|horizontal|azygos|cava\w*"
-    r"|svc|liver|hepat\w+|spleen|splen\w+|stomach|gastr\w+|gallbladder|cholecyst\w+|quadrant|colon|rotat\w+|oblique"
+    r"|svc|liver|hepat\w+|spleen|splen\w+|stomach|gastr\w+|gallbladder|cholecyst\w+|gallstones?|\w*abdom\w+|quadrant|colon|rotat\w+|oblique"
     r"|decubitus|(?:left|right) lateral|midline|pericardi\w+|brachiocephalic|innominate|coronary|epicardial"
     r"|retrocardiac"
 )
 _DENIAL = any_of(
-    r"no|not|without|negative|free of|clear|cannot|neither|nor|resol\w+|removed|normal|unremarkable|previous\w*"
+    r"no|not|without|negative|free of|clear|cannot|neither|nor|resol\w+|remov\w+|cleared|normal|unremarkable"
+    r"|previous\w*"
 )
 _UPPER_LOWER = re.compile(
     r"(?<!and )(?<!or )(?<!to )\b(?:upper|lower|mid|middle(?= lobe\b))"
@@ -52,6 +53,7 @@ _PLACES = {
 _PLACED = any_of(
     r"effusions?|fluid|pneumothora\w+|costophrenic|diaphragm\w*|hemidiaphragm\w*|heart|lordotic|capping|cap|tip|picc"
     r"|catheter|line|lobectomy|segments?|hypoinflat\w+|low lung volumes|hypoventilat\w+|fissure|middle lobe syndrome"
+    r"|vascul\w+|fat|ribs?|secondary"
 )
 _DEGREES = {
     "mild": "severe",
@@ -76,8 +78,10 @@ _SEVERITY = re.compile(
     r"|(?:in|de)creased?|improve\w*|worse\w*|progress\w*)\b)",
     re.IGNORECASE,
 )
-# The heart's degrees belong to heart_size; what is guessed at has none.
-_NO_DEGREE = any_of(r"heart|cardiac silhouette|may|might|could|possib\w+|probab\w+|question\w*|than")
+# The heart's degrees belong to heart_size; what is guessed at has none; a measured one would have to change too.
+_NO_DEGREE = any_of(
+    r"heart|cardiac silhouette|may|might|could|possib\w+|probab\w+|question\w*|than|(?:\d+ ?)?(?:mm|cm|millimeters?)"
+)
 _LONG_WORD = re.compile(r"[a-z]{5,}")
 _COMMON = {"there", "right", "stable", "noted", "present", "again", "lower", "upper", "small", "large", "severe"}
 

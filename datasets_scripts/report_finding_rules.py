@@ -36,15 +36,25 @@ _TALKS_OF_VOLUME = re.compile(
 )
 # A mass is a large nodule, a granuloma an old one: neither contradicts the other.
 _KINDRED = ({"nodule", "mass", "granuloma"}, {"scar", "atelectasis"})
-_DENIED_OR_CAUSE = re.compile(
-    r"\b(?:no|not|without|allowing|given|due|secondary|because|atelecta\w+)\b", re.IGNORECASE
-)  # "contours are normal given low lung volumes" says little of the lungs
+# "Contours are normal given low lung volumes" says little of the lungs.
+_DENIED_OR_CAUSE = any_of(
+    r"no|not|without|allowing|given|due|secondary|because|may|might|could|possib\w+|question\w*|atelecta\w+"
+)
+# "This may represent a granuloma" would have to change too.
+_REFERS_BACK = re.compile(r"(?:this|these|it|its|they|the (?:largest|lesion|nodule|opacity))\b", re.IGNORECASE)
+_DEGREE = any_of(r"mild|minimal|moderate|trace")  # an effusion or a pneumothorax has one, a mass does not
 _SPINE = re.compile(r"\b(?:spine|spinal|vertebra\w*|thoracic|lumbar|thoracolumbar)\b", re.IGNORECASE)
 
 
 def finding_edits(report: ReportText) -> list[TextEdit]:
     """All edits that put another finding in the place of one that is affirmed, and said once."""
-    edits = [edit for start, end in report.sentences for edit in _swaps(report, start, end)]
+    nexts = [*(report.text[start:end] for start, end in report.sentences[1:]), ""]
+    edits = [
+        edit
+        for (start, end), following in zip(report.sentences, nexts, strict=True)
+        if not _REFERS_BACK.match(following)
+        for edit in _swaps(report, start, end)
+    ]
     return edits + _volume_edits(report)
 
 
@@ -60,7 +70,10 @@ def _swaps(report: ReportText, start: int, end: int) -> list[TextEdit]:
         return []
     if stated_elsewhere(report, TextEdit(mention.start, mention.end, ""), mention.term.fact):
         return []
-    edits = (_swap(report.text, mention, other) for other in _others(mention.term))
+    others = _others(mention.term)
+    if mention.term.slot == "pleura" and _DEGREE.search(before):
+        others = [other for other in others if other.fact in ("effusion", "pneumothorax")]
+    edits = (_swap(report.text, mention, other) for other in others)
     return [edit for edit, fact in edits if not stated_elsewhere(report, edit, fact)]
 
 

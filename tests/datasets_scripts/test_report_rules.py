@@ -104,6 +104,7 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Opacity obscures the right heart border.", set()),
         ("Atelectasis of the right middle lobe.", set()),
         ("Clips in the right upper quadrant.", set()),
+        ("Removal of the right chest tube.", set()),
         ("No left effusion.", set()),
         ("The left lung is clear.", set()),
         ("Left effusion and right infiltrate.", set()),
@@ -130,6 +131,7 @@ def test_the_one_side_of_a_sentence_is_swapped(parser: ReportParser, text: str, 
         ("Effusion at the left base.", set()),  # fluid does not lie at the apex
         ("Upper and lower lobe opacities.", set()),
         ("Apical XXXX.", set()),
+        ("Upper lobe vascular prominence.", set()),  # redistribution goes up only
     ],
 )
 def test_the_one_place_of_a_sentence_is_swapped(parser: ReportParser, text: str, expected: set[str]) -> None:
@@ -147,6 +149,7 @@ def test_the_one_place_of_a_sentence_is_swapped(parser: ReportParser, text: str,
         ("Mild to moderate scoliosis.", set()),
         ("Small bowel gas.", set()),
         ("Small XXXX.", set()),
+        ("Small 8 mm nodule.", set()),
         ("The heart is mildly enlarged.", set()),
         ("Mild scoliosis. Scoliosis is mild.", set()),
     ],
@@ -213,6 +216,8 @@ def test_a_heart_size_that_is_unclear_or_stated_twice_stays(parser: ReportParser
         ("Opacity may represent pneumonia.", set()),
         ("Pneumonia or atelectasis.", set()),
         ("Arthritic changes of the shoulders.", set()),
+        ("Hiatal hernia. This is unchanged.", set()),  # the next sentence is about it
+        ("There is a moderate effusion.", {"There is a moderate pneumothorax."}),
         ("Hyperexpanded lungs. Flattened diaphragms.", set()),
     ],
 )
