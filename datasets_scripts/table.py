@@ -12,6 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 
 from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber
 from .radiographs import load_radiograph
+from .report_counterfactuals import ReportEditor
 from .schema import Record
 from .table_card import describe
 from .table_files import TableRow, read_table, table_columns
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", default="unknown", help="of the data, as the Hugging Face Hub names it")
     parser.add_argument("--synthetic", action="store_true", help="the images were generated, not taken of patients")
-    parser.add_argument("--seed", type=int, default=0, help="of splits and perturbations")
+    parser.add_argument("--seed", type=int, default=0, help="of splits, perturbations and counterfactuals")
     parser.add_argument(
         "--spacy_model", default=DEFAULT_SPACY_MODEL, help="whose tagger finds nouns, verbs, adjectives"
     )
@@ -139,7 +141,7 @@ class Table:
         layout: what its columns mean.
         image_size: shorter side of the stored images, in pixels; 0 for full size.
         validation: share of the studies that goes to validation where there is no split column.
-        seed: of that choice.
+        seed: of that choice, and of the counterfactuals.
         synthetic: whether the images were generated.
     """
 
@@ -197,8 +199,13 @@ class Table:
                     impression="",
                     image=RowImage(row.number, pair.path, self.image_size, row.cells[self.layout.image]),
                     synthetic=self.synthetic,
+                    counterfactuals=self._editor.edit(pair.findings, pair.report, pair.study_id),
                     labels=pair.labels,
                 )
+
+    @cached_property
+    def _editor(self) -> ReportEditor:
+        return ReportEditor(self.seed)
 
     def _rows(self) -> Iterator[TableRow]:
         return read_table(self.path, self.layout.columns)

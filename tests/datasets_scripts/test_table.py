@@ -106,6 +106,15 @@ def test_without_an_id_column_path_and_row_number_are_the_id_and_no_row_is_a_dup
     assert load(tmp_path / "out")["train"]["image_id"] == ["a.png:1", "deep/b.png:2", "a.png:3"]
 
 
+def test_reports_get_counterfactuals(tmp_path: Path, images: Path) -> None:
+    table = write_csv(tmp_path / "t.csv", ("image", "report"), [("a.png", "There is a small left pleural effusion.")])
+
+    assert build(table, images, tmp_path / "out", "--validation", "0") == 0
+
+    edits = load(tmp_path / "out")["train"][0]["counterfactual"]
+    assert edits["laterality"]["text"] == "there is a small right pleural effusion"
+
+
 def many(tmp_path: Path, images: Path, studies: int) -> Path:
     rows = [
         ("a.png", f"Nodule number {number}.", f"study {number // 2}", f"row {number}") for number in range(2 * studies)
