@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from .report_consistency import taken_up
 from .report_language import ReportText, TextEdit
 from .report_phrases import any_of, capitalized
 
@@ -127,10 +128,13 @@ def severity_edits(report: ReportText) -> list[TextEdit]:
 
 
 def _affirmed_sentences(report: ReportText) -> Iterator[tuple[int, int]]:
-    """The sentences that deny nothing, neither by negspacy's scope nor by a word for what is healthy or gone."""
+    """The sentences that deny nothing, neither by negspacy's scope nor by a word for what is healthy or gone.
+
+    Less those that the next sentence takes up, for it may depend on what is changed.
+    """
     for start, end in report.sentences:
         denied = any(mention.denied for mention in report.mentions_in(start, end))
-        if not denied and not _DENIAL.search(report.text, start, end):
+        if not denied and not _DENIAL.search(report.text, start, end) and not taken_up(report, end):
             yield start, end
 
 

@@ -1,4 +1,4 @@
-"""Whether a report says elsewhere what an edit changes: such an edit contradicts the report and not only the image."""
+"""Whether other sentences speak of what an edit changes: it would contradict the report itself, not only the image."""
 
 import re
 
@@ -21,6 +21,7 @@ _HEALTHY: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\bno (?:acute |active )?(?:cardio ?)?(?:pulmonary |chest )?(?:abnormalit|disease|process|finding)", _CHEST),
 )
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), facts) for pattern, facts in _HEALTHY)
+_TAKES_UP = re.compile(r"\s*(?:this|these|it|its|they|the (?:largest|lesion|nodule|opacity))\b", re.IGNORECASE)
 
 
 def stated_elsewhere(report: ReportText, edit: TextEdit, fact: str) -> bool:
@@ -29,3 +30,8 @@ def stated_elsewhere(report: ReportText, edit: TextEdit, fact: str) -> bool:
         return True
     before, after = report.text[: edit.start], report.text[edit.end :]
     return any(fact in facts and (pattern.search(before) or pattern.search(after)) for pattern, facts in _PATTERNS)
+
+
+def taken_up(report: ReportText, sentence_end: int) -> bool:
+    """Whether the next sentence goes on about what this one says, and would have to change too."""
+    return _TAKES_UP.match(report.text, sentence_end) is not None

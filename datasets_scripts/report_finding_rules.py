@@ -2,7 +2,7 @@
 
 import re
 
-from .report_consistency import stated_elsewhere
+from .report_consistency import stated_elsewhere, taken_up
 from .report_language import Mention, ReportText, Term, TextEdit, terms
 from .report_phrases import any_of, capitalized, with_article
 
@@ -31,7 +31,7 @@ _VOLUMES = tuple(
 )
 _TALKS_OF_VOLUME = re.compile(
     r"hyper(?:expan|inflat|aerat|lucen)|hypo(?:expan|inflat|aerat|ventil)|under(?:inflat|aerat)|volumes?\b|emphysema|copd"
-    r"|obstructive|flatten|inspirat|crowding|well[- ](?:expanded|aerated|inflated)|normally inflated",
+    r"|obstructive|flatten|inspirat|crowd|well[- ](?:expanded|aerated|inflated)|normally inflated",
     re.IGNORECASE,
 )
 # A mass is a large nodule, a granuloma an old one: neither contradicts the other.
@@ -40,20 +40,14 @@ _KINDRED = ({"nodule", "mass", "granuloma"}, {"scar", "atelectasis"})
 _DENIED_OR_CAUSE = any_of(
     r"no|not|without|allowing|given|due|secondary|because|may|might|could|possib\w+|question\w*|atelecta\w+"
 )
-# "This may represent a granuloma" would have to change too.
-_REFERS_BACK = re.compile(r"(?:this|these|it|its|they|the (?:largest|lesion|nodule|opacity))\b", re.IGNORECASE)
 _DEGREE = any_of(r"mild|minimal|moderate|trace")  # an effusion or a pneumothorax has one, a mass does not
 _SPINE = re.compile(r"\b(?:spine|spinal|vertebra\w*|thoracic|lumbar|thoracolumbar)\b", re.IGNORECASE)
 
 
 def finding_edits(report: ReportText) -> list[TextEdit]:
     """All edits that put another finding in the place of one that is affirmed, and said once."""
-    nexts = [*(report.text[start:end] for start, end in report.sentences[1:]), ""]
     edits = [
-        edit
-        for (start, end), following in zip(report.sentences, nexts, strict=True)
-        if not _REFERS_BACK.match(following)
-        for edit in _swaps(report, start, end)
+        edit for start, end in report.sentences if not taken_up(report, end) for edit in _swaps(report, start, end)
     ]
     return edits + _volume_edits(report)
 

@@ -30,7 +30,7 @@ _DEGREE = r"(?:(?:mild|mildly|moderate|moderately|severely|markedly|slightly|bor
 _END = r"(?=\s*(?:[.,;]|$)|\s+(?:and|with|without|for)\b)"
 
 _IS_NORMAL = re.compile(rf"\b{_HEART}{_PARTS} (?:{_BE} )?(?P<state>{_ADVERBS}{_NORMAL}){_END}", re.IGNORECASE)
-_NORMAL_HEART = re.compile(rf"\b(?:a )?normal {_HEART}(?! and (?:clear )?lungs| mediastin)\b", re.IGNORECASE)
+_NORMAL_HEART = re.compile(rf"\b(?:a )?normal {_HEART}(?! and (?:clear )?lungs| size| mediastin)\b", re.IGNORECASE)
 _NORMAL_SIZE = re.compile(rf"\bnormal {_SIZES} of (?=(?:the )?{_HEART}\b)", re.IGNORECASE)
 _IS_ENLARGED = re.compile(
     rf"\b(?P<subject>{_HEART}) (?:{_BE} )?(?P<state>{_ADVERBS}{_DEGREE}enlarged)(?: in size)?\b", re.IGNORECASE

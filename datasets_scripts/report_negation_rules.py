@@ -7,7 +7,7 @@ would leave a large one possible.
 
 import re
 
-from .report_consistency import stated_elsewhere
+from .report_consistency import stated_elsewhere, taken_up
 from .report_language import HEART, Mention, ReportText, TextEdit
 from .report_phrases import Item, any_of, capitalized, joined, parse_items
 
@@ -123,7 +123,7 @@ def _denials(report: ReportText, start: int, end: int) -> list[TextEdit]:
     there = _THERE.match(report.text, start, end)
     modifiers = report.text[there.end() if there else start : mention.start]
     tail = report.text[mention.end : end]
-    if not _MODIFIERS.fullmatch(modifiers) or _HEDGED.search(tail) or not _TAIL.match(tail):
+    if not _MODIFIERS.fullmatch(modifiers) or _HEDGED.search(tail) or not _TAIL.match(tail) or taken_up(report, end):
         return []
     denial = " ".join(["no", *_KEPT.findall(modifiers.lower()), _lowered(report.text, mention)])
     edit = TextEdit(there.end() if there else start, mention.end, denial if there else capitalized(denial))

@@ -76,6 +76,7 @@ def test_presence_becomes_absence_and_absence_presence(parser: ReportParser, tex
         "The effusion is unchanged.",
         "Opacity which may represent atelectasis.",
         "Atelectasis or scarring.",
+        "A nodule is present. It is calcified.",
         "No effusion. Pleural effusion is not seen.",  # stated twice
         "The pleural spaces are clear bilaterally. No effusion.",
         "Both lungs are clear and expanded. No infiltrate.",
@@ -105,6 +106,7 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Atelectasis of the right middle lobe.", set()),
         ("Clips in the right upper quadrant.", set()),
         ("Removal of the right chest tube.", set()),
+        ("Left base opacity. This is in the lingula.", set()),
         ("No left effusion.", set()),
         ("The left lung is clear.", set()),
         ("Left effusion and right infiltrate.", set()),
@@ -193,6 +195,7 @@ def test_heart_size_is_turned_round(parser: ReportParser, text: str, expected: s
         "The mediastinum is normal.",
         "Cardiomegaly may be present.",
         "Heart size is stable.",
+        "Normal heart size mediastinal contours.",  # something was lost here
     ],
 )
 def test_a_heart_size_that_is_unclear_or_stated_twice_stays(parser: ReportParser, text: str) -> None:
