@@ -40,6 +40,7 @@ class DataArguments:
         image_std: deviation they are divided by.
         max_length: longest report in tokens, special ones included; what is longer is cut.
         vocab_size: size of the vocabulary made of the training split's words, for a text encoder from scratch.
+        perturbations: `stored`, the dataset's own in every epoch, or `fresh`, drawn anew in each from its tags.
         perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
         dataloader_num_workers: processes that decode and tokenise.
     """
@@ -62,6 +63,7 @@ class DataArguments:
     image_std: list[float] | None = None
     max_length: int = 256
     vocab_size: int = 2000
+    perturbations: Literal["stored", "fresh"] = "stored"
     perturbations_per_image: int = 9
     dataloader_num_workers: int = 0
 

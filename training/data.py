@@ -47,11 +47,11 @@ class Pairs:
 def phantom_folder(arguments: DataArguments) -> Path:
     """The folder of the PhantomCXR that these arguments describe, built on the first call and reused after it.
 
-    It lies in the datasets cache under a hash of the arguments and the generator's version.
+    It lies in the datasets cache under a hash of the arguments, the generator's version and the columns.
     """
     train, image_size = arguments.phantom_train, arguments.phantom_image_size
     seed, difficulty = arguments.phantom_seed, arguments.phantom_difficulty
-    identity = json.dumps([phantom.GENERATOR_VERSION, train, image_size, seed, difficulty])
+    identity = json.dumps([phantom.GENERATOR_VERSION, sorted(features()), train, image_size, seed, difficulty])
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder = Path(config.HF_DATASETS_CACHE) / "phantom_cxr" / key
     if not folder.exists():
@@ -206,6 +206,9 @@ class PairCollator:
     def __init__(self, processor: PRDProcessor, max_length: int) -> None:
         self.processor = processor
         self.max_length = max_length
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: stored perturbations are the same in every epoch."""
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The inputs of `PRDModel.forward` for B rows, `report_ids` [B] among them."""

@@ -19,12 +19,13 @@ from .augmentation import ImageAugmentation
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import PairCollator, Pairs, draw_perturbations, split_digest
 from .evaluation import Tree, evaluate_pairs, held_out_losses
+from .fresh import FreshPairCollator
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
 from .streaming import PairStream
 
 Batch = dict[str, torch.Tensor]
-_MODEL_COLUMNS = ["image", "image_id", "report", "perturbed"]
+_MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed"]
 _LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
 
@@ -60,6 +61,7 @@ class PreTrainer:
         if recipe.model.compile:
             model.compile(dynamic=True)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.collate = self._training_collator()
         self.batches = self._training_batches()
         self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
         self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch
@@ -92,6 +94,7 @@ class PreTrainer:
     def _train_epoch(self, bar: tqdm) -> None:
         progress = self.progress
         self.batches.set_epoch(progress.epoch)
+        self.collate.set_epoch(progress.epoch)
         batches = self.accelerator.skip_first_batches(self.batches, progress.batch) if progress.batch else self.batches
         self._set_train_mode()
         for batch in batches:
@@ -197,7 +200,8 @@ class PreTrainer:
     def _training_batches(self) -> DataLoaderShard:
         """Batches of this process, on its device."""
         train, size, accelerator = self.pairs.train, self.recipe.optimization.batch_size, self.accelerator
-        options = self._loader_options(size, drop_last=len(train) >= size * accelerator.num_processes)
+        drop_last = len(train) >= size * accelerator.num_processes
+        options = self._loader_options(self.collate, size, drop_last=drop_last)
         if isinstance(train, PairStream):
             share = train.share(
                 accelerator.process_index,
@@ -210,15 +214,22 @@ class PreTrainer:
         return accelerator.prepare(DataLoader(train.select_columns(_MODEL_COLUMNS), shuffle=True, **options))
 
     def _held_out_batches(self) -> DataLoader:
-        options = self._loader_options(self.recipe.optimization.batch_size, drop_last=False)
+        collate = PairCollator(self.processor, self.recipe.data.max_length)
+        options = self._loader_options(collate, self.recipe.optimization.batch_size, drop_last=False)
         return DataLoader(self.pairs.validation.select_columns(_MODEL_COLUMNS), **options)
 
-    def _loader_options(self, batch_size: int, *, drop_last: bool) -> dict[str, Any]:
+    def _training_collator(self) -> PairCollator:
+        max_length = self.recipe.data.max_length
+        if self.recipe.data.perturbations == "stored":
+            return PairCollator(self.processor, max_length)
+        return FreshPairCollator(self.processor, max_length, self.known_reports, self.recipe.run.seed)
+
+    def _loader_options(self, collate: PairCollator, batch_size: int, *, drop_last: bool) -> dict[str, Any]:
         workers = self.recipe.data.dataloader_num_workers
         return {
             "batch_size": batch_size,
             "drop_last": drop_last,
-            "collate_fn": PairCollator(self.processor, self.recipe.data.max_length),
+            "collate_fn": collate,
             "num_workers": workers,
             "persistent_workers": workers > 0,
             "pin_memory": self.accelerator.device.type == "cuda",

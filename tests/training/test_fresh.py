@@ -1,0 +1,143 @@
+"""Fresh perturbations: the ids put together from words are the tokenizer's, and every epoch draws anew."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from run_helpers import trained_losses
+from tiny_processors import byte_level_bpe, image_processor, roberta, word_piece
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
+
+import train
+from datasets_scripts.openi_reports import read_reports
+from datasets_scripts.perturbations import PERTURBATIONS, ReportPerturber, normalize_report
+from modeling_prd import PRDProcessor
+from training.data import PairCollator, load_split
+from training.fresh import FreshPairCollator, NotWordLocalError, WordTokens
+from training.loop import PreTrainer
+
+ARCHIVE = os.environ.get("PRD_OPENI_REPORTS")
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def rows(phantom_dir: Path) -> list[Row]:
+    return list(load_split(str(phantom_dir), "default", "train"))
+
+
+def collator(tokenizer: PreTrainedTokenizerFast, rows: list[Row], max_length: int = 200) -> FreshPairCollator:
+    processor = PRDProcessor(image_processor(), tokenizer)
+    return FreshPairCollator(processor, max_length, [row["report"] for row in rows], seed=0)
+
+
+def with_texts(fresh: FreshPairCollator, row: Row) -> Row:
+    """The row with the perturbed reports of this epoch written out, as `PairCollator` reads them."""
+    return {**row, "perturbed": {name: " ".join(words) for name, words in fresh.perturb(row).items()}}
+
+
+@pytest.mark.parametrize("max_length", [40, 200])
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("tokenizer", [word_piece, byte_level_bpe, roberta])
+def test_the_inputs_are_what_the_tokenizer_gives_for_the_same_texts(
+    rows: list[Row], tokenizer: Any, padding_side: str, max_length: int
+):
+    fresh = collator(tokenizer(), rows, max_length)
+    fresh.processor.tokenizer.padding_side = padding_side
+    actual = fresh(rows)
+    expected = PairCollator(fresh.processor, max_length)([with_texts(fresh, row) for row in rows])
+    assert actual.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(actual[name], tensor), name
+
+
+@pytest.mark.skipif(ARCHIVE is None, reason="PRD_OPENI_REPORTS names no archive of Open-I's reports")
+@pytest.mark.parametrize("tokenizer", [word_piece, byte_level_bpe, roberta])
+def test_the_ids_of_500_real_reports_are_the_tokenizers(tokenizer: Any):
+    findings = (normalize_report(report.findings) for report in read_reports(Path(str(ARCHIVE))))
+    reports = list(dict.fromkeys(filter(None, findings)))[:500]
+    processor = PRDProcessor(image_processor(), tokenizer())
+    tokens = WordTokens(processor.tokenizer, reports)
+    for perturbed in ReportPerturber(seed=3).perturb_batch(reports):
+        for text in perturbed.values():
+            expected = processor(text=text, max_length=512)
+            assert tokens.ids(text.split(), 512) == (expected["input_ids"][0], expected["word_ids"][0])
+
+
+def test_every_epoch_draws_anew_and_an_epoch_draws_alike(rows: list[Row]):
+    fresh = collator(word_piece(), rows)
+    first = [fresh.perturb(row) for row in rows]
+    assert [fresh.perturb(row) for row in reversed(rows)] == first[::-1]
+    fresh.set_epoch(1)
+    second = [fresh.perturb(row) for row in rows]
+    for name in PERTURBATIONS:
+        drawn = name.startswith("shuffle")
+        assert any(a[name] != b[name] for a, b in zip(first, second, strict=True)) == drawn, name
+    assert all(list(perturbed) == list(PERTURBATIONS) for perturbed in second)
+
+
+def test_workers_that_persist_see_the_epoch(rows: list[Row]):
+    fresh = collator(word_piece(), rows)
+    loader = DataLoader(rows, batch_size=4, collate_fn=fresh, num_workers=1, persistent_workers=True)
+    for epoch in range(2):
+        fresh.set_epoch(epoch)
+        ids = [batch["perturbed_input_ids"] for batch in loader]
+        assert all(
+            torch.equal(batch, fresh(rows[4 * i : 4 * i + 4])["perturbed_input_ids"]) for i, batch in enumerate(ids)
+        )
+
+
+class FirstWordTokenizer(PreTrainedTokenizerFast):
+    """Marks the first token of a text of several words, so it is not word-local."""
+
+    def _encode_plus(self, *args: Any, **options: Any) -> Any:
+        encoding = super()._encode_plus(*args, **options)
+        batched = encoding["input_ids"] if isinstance(encoding["input_ids"][0], list) else [encoding["input_ids"]]
+        for row in batched:
+            if len(row) > 3:
+                row[1] = 5
+        return encoding
+
+
+def test_a_tokenizer_that_is_not_word_local_is_said_and_called_for_every_text(
+    rows: list[Row], caplog: pytest.LogCaptureFixture
+):
+    tokenizer = word_piece()
+    tokenizer.__class__ = FirstWordTokenizer
+    with caplog.at_level(logging.WARNING):
+        fresh = collator(tokenizer, rows)
+    assert "FirstWordTokenizer splits the words of" in caplog.text
+    assert fresh.tokens is None
+    actual, expected = fresh(rows), PairCollator(fresh.processor, 200)([with_texts(fresh, row) for row in rows])
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    with pytest.raises(NotWordLocalError, match="otherwise together than alone"):
+        WordTokens(fresh.processor.tokenizer, [row["report"] for row in rows])
+
+
+def test_a_run_draws_fresh_perturbations_and_one_that_was_killed_draws_the_same(
+    write_recipe, monkeypatch: pytest.MonkeyPatch
+):
+    changes = {"perturbations": "fresh", "save_steps": 3, "dataloader_num_workers": 1}
+    stored_recipe, stored = write_recipe("stored")
+    train.main(["--config", str(stored_recipe)])
+    whole_recipe, whole = write_recipe("whole", **changes)
+    train.main(["--config", str(whole_recipe)])
+    assert trained_losses(whole)[0]["loss_global"] == pytest.approx(trained_losses(stored)[0]["loss_global"])
+    assert trained_losses(whole)[0]["loss_perturbation"] != trained_losses(stored)[0]["loss_perturbation"]
+    killed_recipe, killed = write_recipe("killed", **changes)
+    step = PreTrainer._step
+
+    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
+        if trainer.progress.step == 7:
+            raise KeyboardInterrupt
+        return step(trainer, batch)
+
+    monkeypatch.setattr(PreTrainer, "_step", step_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.main(["--config", str(killed_recipe)])
+    monkeypatch.setattr(PreTrainer, "_step", step)
+    train.main(["--config", str(killed_recipe), "--resume", "auto"])
+    assert trained_losses(killed) == trained_losses(whole)
