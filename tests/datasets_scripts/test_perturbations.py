@@ -303,6 +303,11 @@ def test_tags_stand_on_white_space_words(tagger: PartOfSpeechTagger):
     assert len(tags) == 4
 
 
+def test_words_are_let_go_when_they_are_tagged(tagger: PartOfSpeechTagger):
+    assert len(list(tagger.tag([["qxzlungs", "qxzclear"]]))) == 1
+    assert "qxzlungs" not in tagger._nlp.vocab.strings
+
+
 @pytest.fixture(scope="module")
 def openi_findings() -> list[str]:
     if "PRD_OPENI_REPORTS" not in os.environ:
