@@ -103,7 +103,7 @@ def image_label_features() -> Features:
 def _select_images(
     args: argparse.Namespace, csv_files: dict[str, Path], left_out: Counter[str]
 ) -> dict[str, list[CheXpertImage]]:
-    """The images of each split that are wanted and there; the others are counted."""
+    """The images of each split that are wanted and there; the others are counted, and the first missing one logged."""
     splits = {split: read_images(path, args.source) for split, path in csv_files.items()}
     check_patients(splits)
     if args.views == "frontal":
@@ -113,9 +113,12 @@ def _select_images(
         drawn = draw_paper_split(splits["train"], args.seed)
         left_out[NOT_DRAWN] = len(splits["train"]) - sum(len(images) for images in drawn.values())
         splits = {"train": drawn["train"], "validation": splits["validation"], "test": drawn["test"]}
-    found = {split: [image for image in images if image.path.is_file()] for split, images in splits.items()}
-    left_out[NOT_FOUND] = sum(len(splits[split]) - len(found[split]) for split in splits)
-    return found
+    missing = [image for images in splits.values() for image in images if not image.path.is_file()]
+    if missing:
+        left_out[NOT_FOUND] = len(missing)
+        logger.warning("left out, %s: %s is the first", NOT_FOUND, missing[0].path)
+    absent = {image.image_id for image in missing}
+    return {split: [image for image in images if image.image_id not in absent] for split, images in splits.items()}
 
 
 class _ImageRows:

@@ -77,5 +77,6 @@ def _reports(pairs_by_section: Mapping[str, int]) -> str:
     return (
         "`report` is made of the first of these sections that has text, and `findings` holds that section as written:"
         f" {counts}. `last_paragraph` is what follows the first paragraph of the last section in a report with neither"
-        f" findings nor impression, as in the corpus's own `create_section_files.py`.{_BLANKS}"
+        f" findings nor impression, as in the corpus's own `create_section_files.py` (without its list of 54"
+        f" studies cut by hand).{_BLANKS}"
     )

@@ -1,6 +1,7 @@
 """MIMIC-CXR-JPG with the reports of MIMIC-CXR: a perturbed-pairs dataset with the corpus's own splits."""
 
 import argparse
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from .writer import check_replaceable, write_dataset
 _IMAGE_SIZE = 256
 _MIN_IMAGE_SIZE = 16
 _BLOCK = 200  # studies whose reports are edited at a time
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +144,7 @@ def read_corpus(root: Path, report_source: Path | None, with_views: bool) -> Mim
     subject_of = {image.study: image.subject for images in splits.values() for image in images}
     report_source = report_source or find_reports(root)
     reports, sha256 = read_reports(report_source, subject_of)
+    report_name = "the texts of the reports" if report_source.is_dir() else bare_name(report_source)
     tables = [path for path in (split_file, view_file, label_file) if path is not None]
     return MimicCorpus(
         root=root,
@@ -148,7 +152,7 @@ def read_corpus(root: Path, report_source: Path | None, with_views: bool) -> Mim
         views=read_views(view_file) if view_file else {},
         reports=reports,
         labels=read_labels(label_file) if label_file else {},
-        inputs={**{path.name: hash_file(path) for path in tables}, bare_name(report_source): sha256},
+        inputs={**{path.name: hash_file(path) for path in tables}, report_name: sha256},
     )
 
 
@@ -203,21 +207,29 @@ class MimicPairs:
 def _usable(
     images: Sequence[MimicImage], corpus: MimicCorpus, args: argparse.Namespace, left_out: Counter[str]
 ) -> list[MimicImage]:
-    """The images that make pairs; the others are counted under the first reason that holds."""
+    """The images that make pairs; the others are counted under their reason, whose first one is logged."""
     usable = []
     for image in images:
-        report = corpus.reports.get(image.study)
-        if args.views == "frontal" and corpus.views.get(image.dicom_id) not in FRONTAL_VIEWS:
-            left_out[NOT_FRONTAL] += 1
-        elif report is None:
-            left_out[NO_REPORT] += 1
-        elif not _choose(report, args.sections)[1]:
-            left_out[NO_TEXT] += 1
-        elif not image.path(corpus.root).is_file():
-            left_out[NOT_FOUND] += 1
-        else:
+        reason = _reason_against(image, corpus, args)
+        if reason is None:
             usable.append(image)
+            continue
+        if reason not in left_out:
+            logger.warning("left out, %s: %s is the first", reason, image.path(corpus.root))
+        left_out[reason] += 1
     return usable
+
+
+def _reason_against(image: MimicImage, corpus: MimicCorpus, args: argparse.Namespace) -> str | None:
+    """The first reason why an image makes no pair."""
+    report = corpus.reports.get(image.study)
+    if args.views == "frontal" and corpus.views.get(image.dicom_id) not in FRONTAL_VIEWS:
+        return NOT_FRONTAL
+    if report is None:
+        return NO_REPORT
+    if not _choose(report, args.sections)[1]:
+        return NO_TEXT
+    return None if image.path(corpus.root).is_file() else NOT_FOUND
 
 
 def _choose(report: ReportSections, sections: Sequence[str]) -> tuple[str, str]:

@@ -152,13 +152,14 @@ def test_the_card_names_licence_and_inputs_and_no_folder_of_the_machine(source: 
     assert str(source.parent) not in card
 
 
-def test_a_missing_image_is_counted(source: Path) -> None:
+def test_missing_images_are_counted_and_the_first_is_named(source: Path, caplog: pytest.LogCaptureFixture) -> None:
     (source / "train/patient00001/study1/view1_frontal.jpg").unlink()
 
     out = build(source)
 
     assert len(load(out)["train"]) == 2
     assert "| image not found | 1 |" in (out / "README.md").read_text()
+    assert "patient00001/study1/view1_frontal.jpg is the first" in caplog.text
 
 
 def test_an_unreadable_image_is_named_and_counted(source: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,6 +259,12 @@ def test_a_bad_row_is_named_by_file_and_line(
 
     assert "train.csv:6" in error
     assert said in error
+
+
+def test_the_first_row_stands_on_line_2(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv(source / "train.csv", csv_row("elsewhere/1.jpg", {}))
+
+    assert "train.csv:2" in error_of(source, capsys)
 
 
 def test_a_missing_column_is_named(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

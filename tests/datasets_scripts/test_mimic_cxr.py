@@ -157,6 +157,17 @@ def test_raw_texts_give_the_same_rows_as_the_sectioned_file(root: Path) -> None:
     }
 
 
+def test_the_card_has_one_hash_of_all_texts_that_were_read(root: Path) -> None:
+    write_texts(root)
+    first = card(build(root, out="first"))
+    (root / text_path(0)).write_text(report_text(0).replace("No change", "Some change"))
+
+    second = card(build(root, out="second"))
+
+    hashes = [text.split("input `the texts of the reports`: SHA-256 ")[1] for text in (first, second)]
+    assert hashes[0] != hashes[1]
+
+
 def test_texts_in_another_folder_and_in_an_archive_are_read_alike(root: Path) -> None:
     texts = root.parent / "texts"
     write_texts(texts)
@@ -230,7 +241,9 @@ def test_labels_come_with_their_file_uncertain_as_minus_1_and_blank_as_null(with
     assert set(row_of(out, 1)["labels"].values()) == {None}
 
 
-def test_what_is_missing_is_counted_under_its_reason(root: Path) -> None:
+def test_what_is_missing_is_counted_under_its_reason_and_the_first_is_named(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [(f"s{study_id(number)}", "", findings(number), "", "") for number in range(1, 9)]
     sectioned(root, [*rows, (f"s{study_id(9)}", "___", " ", "", "")])
     image_path(root, 1).unlink()
@@ -243,6 +256,8 @@ def test_what_is_missing_is_counted_under_its_reason(root: Path) -> None:
     assert "| its report has no text in the sections that were asked for | 1 |" in card(out)
     assert "| image not found | 1 |" in card(out)
     assert "| image unreadable | 1 |" in card(out)
+    assert f"image not found: {image_path(root, 1)} is the first" in caplog.text
+    assert f"no report of its study: {image_path(root, 0)} is the first" in caplog.text
 
 
 def test_the_card_names_licence_inputs_and_command_and_no_folder_of_the_machine(with_reports: Path) -> None:
