@@ -52,6 +52,18 @@ def test_each_process_has_equally_many_rows_where_they_do_not_divide():
     assert len(set().union(*shares)) == 100
 
 
+def test_files_of_different_lengths_make_no_process_wait_for_another():
+    def rows(files: list[range]) -> Any:
+        for file in files:
+            yield from ({"number": number} for number in file)
+
+    files = {"files": [range(90), range(90, 100)]}
+    uneven = PairStream(datasets.IterableDataset.from_generator(rows, gen_kwargs=files), 100)
+    shares = [numbers(uneven.share(process, 2, seed=0, buffer=16)) for process in (0, 1)]
+    assert [len(share) for share in shares] == [50, 50]
+    assert sorted(shares[0] + shares[1]) == list(range(100))
+
+
 def test_the_order_follows_from_seed_and_epoch():
     share = stream(100).share(0, 1, seed=0, buffer=16)
     first, second = numbers(share, epoch=0), numbers(share, epoch=1)
@@ -91,6 +103,7 @@ def test_streamed_pairs_are_those_that_are_loaded(phantom_dir: Path, most: int |
     assert len(streamed.train) == len(loaded.train)
     assert list(streamed.train) == list(loaded.train)
     assert list(streamed.validation) == list(loaded.validation)
+    assert "image" not in streamed.train_texts.column_names
     assert split_digest(streamed.train_texts) == split_digest(loaded.train_texts)
     assert list(training_texts(streamed.train_texts)) == list(training_texts(loaded.train_texts))
     assert sum(streamed.train_texts["synthetic"]) == len(loaded.train)
