@@ -31,9 +31,9 @@ def write_dataset(
 
     The folder is written beside `out`, in the hidden `.NAME.partial`, and moved to `out` when it is whole; two runs
     give the same bytes. Memory does not grow with the number of records: a block of them is held at a time, and a few
-    images. A build that is killed leaves the hidden folder; the same call takes it up after the last finished shard,
-    another one starts anew and says so. An error leaves nothing. A split that ends without rows is not listed in the
-    card, which says so.
+    images. A build that is killed or interrupted leaves the hidden folder; the same call takes it up after the last
+    finished shard (whose images are not read again), another call starts anew and says so. An error leaves nothing.
+    A split that ends without rows is not listed in the card, which says so.
 
     Args:
         out: the folder to make.
