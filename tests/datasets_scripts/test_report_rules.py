@@ -27,6 +27,7 @@ AFFIRMED = [
     ("No focal areas of consolidation.", {"There are focal areas of consolidation."}),
     ("Negative for pneumothorax.", {"Positive for pneumothorax."}),
     ("The lungs are free of focal infiltrate.", {"The lungs show a focal infiltrate."}),
+    ("The lungs are clear of infiltrates.", {"The lungs show infiltrates."}),
     ("Hyperexpanded lungs without effusion.", {"Hyperexpanded lungs with an effusion."}),
     ("The spine shows no fracture.", {"The spine shows a fracture."}),
     ("Lungs are clear, and no effusion.", {"Lungs are clear, and there is an effusion."}),
@@ -108,6 +109,7 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Removal of the right chest tube.", set()),
         ("Left base opacity. This is in the lingula.", set()),
         ("No left effusion.", set()),
+        ("Absence of a left effusion.", set()),
         ("The left lung is clear.", set()),
         ("Left effusion and right infiltrate.", set()),
         ("Left lateral radiograph.", set()),
@@ -218,6 +220,7 @@ def test_a_heart_size_that_is_unclear_or_stated_twice_stays(parser: ReportParser
         ("Hiatal hernia. Stable hiatal hernia.", set()),
         ("Opacity may represent pneumonia.", set()),
         ("Pneumonia or atelectasis.", set()),
+        ("Consolidation, likely infectious.", set()),
         ("Arthritic changes of the shoulders.", set()),
         ("Hiatal hernia. This is unchanged.", set()),  # the next sentence is about it
         ("There is a moderate effusion.", {"There is a moderate pneumothorax."}),
