@@ -13,7 +13,6 @@ from .dicom import UNREADABLE_DICOM, is_dicom, read_dicom
 UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file, depending on where the damage is."""
 
-_STRAIGHT_TO_GREY = ("1", "L", "LA", "P", "RGB", "RGBA")
 _SIXTEEN_BITS = 65535
 
 
@@ -76,7 +75,8 @@ def load_radiograph(path: Path, shorter_side: int | None) -> Image.Image:
     except FileNotFoundError:
         raise
     except (*UNREADABLE_IMAGE, *UNREADABLE_DICOM) as error:
-        raise OSError(f"{path} is truncated or no image ({error})") from error
+        reason = " ".join(str(error).split())  # pydicom's go over several lines
+        raise OSError(f"{path} is truncated or no image ({reason})") from error
     if not shorter_side or shorter_side >= min(grey.size):
         return grey
     width, height = (shorter_side * side // min(grey.size) for side in grey.size)
@@ -87,8 +87,7 @@ def _read_with_pillow(path: Path) -> Image.Image:
     with Image.open(path) as image:
         if image.mode.startswith(("I", "F")):
             return _eight_bits(np.asarray(image))
-        # Pillow has no way from every mode (CMYK is one) to grey, but has one from every mode to RGB.
-        return image.convert("L") if image.mode in _STRAIGHT_TO_GREY else image.convert("RGB").convert("L")
+        return image.convert("L")
 
 
 def _eight_bits(pixels: NDArray[Any]) -> Image.Image:

@@ -8,6 +8,8 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dataset_helpers import load
 from PIL import Image
@@ -16,7 +18,7 @@ from table_helpers import build, csv_line, save_image, write_csv
 import datasets_scripts.table as table_module
 from datasets_scripts.schema import Counterfactual
 from datasets_scripts.table import DUPLICATE, STUDY_SPLIT, Table
-from datasets_scripts.table_files import BROKEN_CSV, EMPTY_ROW, NOT_UTF8
+from datasets_scripts.table_files import BROKEN_CSV, BROKEN_JSON, EMPTY_ROW, NO_TEXT, NOT_UTF8
 from datasets_scripts.table_rows import (
     ABSOLUTE_OUTSIDE,
     BAD_LABEL,
@@ -252,6 +254,40 @@ def test_a_row_with_the_id_of_a_row_that_was_not_built_is_no_duplicate(
         4: (DUPLICATE, "good.png"),
         5: (UNREADABLE, "damaged.jpg"),
     }
+
+
+@pytest.mark.usefixtures("without_edits")
+def test_text_of_parquet_that_is_not_utf8_spoils_its_own_row_alone(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png")
+    reports = pa.array([b"Clear.", b"Gr\xfc\xdfe.", b"Wide."]).view(pa.string())
+    pq.write_table(pa.table({"image": ["a.png"] * 3, "report": reports}), tmp_path / "t.parquet")
+
+    assert scan(tmp_path / "t.parquet", Layout(tmp_path, "image", "report")) == (
+        {NOT_UTF8: 1},
+        ["a.png:1", "a.png:3"],
+    )
+
+
+@pytest.mark.usefixtures("without_edits")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"image": "a.png", "report": "Gr\xfc\xdfe."}', NOT_UTF8),
+        (b'{"image": "a.png", "report": "\\ud800"}', NOT_UTF8),
+        (b'{"image": "a.png"', BROKEN_JSON),
+        (b'["a.png", "Clear."]', BROKEN_JSON),
+        (b"", EMPTY_ROW),
+        (b"{}", EMPTY_ROW),
+        (b'{"image": "a.png", "report": ["Clear."]}', NO_TEXT),
+        (b'{"image": "a.png"}', NO_REPORT),
+    ],
+)
+def test_a_line_of_jsonl_with_a_fault_is_left_out_under_its_reason(tmp_path: Path, line: bytes, reason: str) -> None:
+    save_image(tmp_path / "a.png")
+    good = b'{"image": "a.png", "report": "Clear."}'
+    (tmp_path / "t.jsonl").write_bytes(b"\n".join([good, line, good]))
+
+    assert scan(tmp_path / "t.jsonl", Layout(tmp_path, "image", "report")) == ({reason: 1}, ["a.png:1", "a.png:3"])
 
 
 @pytest.mark.usefixtures("without_edits")
