@@ -35,8 +35,8 @@ _SOURCE = (
     "Reports and images of the Indiana University Chest X-ray Collection, as the National Library of Medicine"
     " publishes them at https://openi.nlm.nih.gov (Demner-Fushman et al., *Preparing a collection of radiology"
     " examinations for distribution and retrieval*, JAMIA 2016). Their licence, Creative Commons"
-    " Attribution-NonCommercial-NoDerivatives 4.0, lets nobody share adaptations: `perturbed` holds derivatives of"
-    " the reports, so keep this dataset to yourself."
+    " Attribution-NonCommercial-NoDerivatives 4.0, lets nobody share adaptations: `perturbed` and `counterfactual`"
+    " hold derivatives of the reports, so keep this dataset to yourself."
 )
 
 
