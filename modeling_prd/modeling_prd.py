@@ -17,6 +17,7 @@ from .configuration_prd import PRDConfig
 from .distributed_prd import world_size
 from .encoders_prd import build_encoder, patch_count, stage_state
 from .heads_prd import ImageHead, RegionFlattening, TextHead
+from .inputs_prd import check_rows, check_shapes, check_wanted_losses
 from .losses_prd import upcast
 from .objective_prd import ImageVectors, ReportVectors, compare, similarity_of_words
 from .text_batching_prd import encode_in_micro_batches, join_texts
@@ -256,12 +257,12 @@ class PRDModel(PRDPreTrainedModel):
             ValueError: no input at all, an input of a wanted loss is missing, inputs differ in their number of reports
                 (or of images, with `return_loss=True`), or a report has no word.
         """
-        _check_rows(
+        check_rows(
             pixel_values, input_ids, word_ids=word_ids, perturbed_input_ids=perturbed_input_ids, report_ids=report_ids
         )
         if return_loss:
-            self._check_wanted_losses(pixel_values, input_ids, word_ids, perturbed_input_ids)
-        _check_shapes(input_ids, word_ids, perturbed_input_ids, perturbation_mask)
+            check_wanted_losses(self.config, pixel_values, input_ids, word_ids, perturbed_input_ids)
+        check_shapes(input_ids, word_ids, perturbed_input_ids, perturbation_mask)
         images = reports = None
         values: dict[str, Tensor | None] = {}
         if pixel_values is not None:
@@ -350,57 +351,6 @@ class PRDModel(PRDPreTrainedModel):
         if word_ids is not None:
             words = self.text_head.words(hidden_state[:reports, :length], word_ids)
         return ReportVectors(embeds[:reports], perturbed, words)
-
-    def _check_wanted_losses(
-        self,
-        pixel_values: Tensor | None,
-        input_ids: Tensor | None,
-        word_ids: Tensor | None,
-        perturbed_input_ids: Tensor | None,
-    ) -> None:
-        absent = {
-            "pixel_values": pixel_values is None,
-            "input_ids": input_ids is None,
-            "word_ids": word_ids is None and self.config.alpha > 0,
-            "perturbed_input_ids": perturbed_input_ids is None and self.config.beta > 0,
-        }
-        if any(absent.values()):
-            missing = ", ".join(name for name, is_absent in absent.items() if is_absent)
-            raise ValueError(f"return_loss=True needs {missing} (alpha={self.config.alpha}, beta={self.config.beta})")
-
-
-def _check_rows(pixel_values: Tensor | None, input_ids: Tensor | None, **with_reports: Tensor | None) -> None:
-    """Raise if there is nothing to encode, or if inputs that belong to reports have not one row a report."""
-    if pixel_values is None and input_ids is None:
-        raise ValueError("give pixel_values, input_ids or both")
-    reports = None if input_ids is None else len(input_ids)
-    for name, value in with_reports.items():
-        if value is None:
-            continue
-        if reports is None:
-            raise ValueError(f"{name} belongs to input_ids, which is missing")
-        if len(value) != reports:
-            raise ValueError(f"{name} has {len(value)} rows for {reports} reports")
-
-
-def _check_shapes(
-    input_ids: Tensor | None,
-    word_ids: Tensor | None,
-    perturbed_input_ids: Tensor | None,
-    perturbation_mask: Tensor | None,
-) -> None:
-    """Raise if the words are not given token by token, or the mask not perturbation by perturbation."""
-    if word_ids is not None and input_ids is not None and word_ids.shape != input_ids.shape:
-        raise ValueError(f"word_ids has shape {list(word_ids.shape)} where input_ids has {list(input_ids.shape)}")
-    if perturbation_mask is None:
-        return
-    if perturbed_input_ids is None:
-        raise ValueError("perturbation_mask belongs to perturbed_input_ids, which is missing")
-    if perturbation_mask.shape != perturbed_input_ids.shape[:2]:
-        wanted = list(perturbed_input_ids.shape[:2])
-        raise ValueError(f"perturbation_mask has shape {list(perturbation_mask.shape)}, not {wanted}")
-    if perturbation_mask.dtype != torch.bool:
-        raise ValueError(f"perturbation_mask is {perturbation_mask.dtype}, not torch.bool")
 
 
 __all__ = ["PRDModel", "PRDOutput", "PRDPreTrainedModel"]
