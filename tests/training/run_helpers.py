@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import train
+from training.loop import PreTrainer
 
 LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
@@ -29,3 +30,18 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert len(errors) == 1
     assert lines[-1] == errors[0]
     return errors[0]
+
+
+def train_killed_at(step: int, recipe: Path) -> None:
+    """Trains until that many steps are done, and is interrupted in the next."""
+    whole_step = PreTrainer._step
+
+    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
+        if trainer.progress.step == step:
+            raise KeyboardInterrupt
+        return whole_step(trainer, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreTrainer, "_step", step_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(["--config", str(recipe)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from run_helpers import trained_losses
+from run_helpers import train_killed_at, trained_losses
 from tiny_processors import byte_level_bpe, image_processor, roberta, word_piece
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
@@ -18,7 +18,6 @@ from datasets_scripts.perturbations import PERTURBATIONS, ReportPerturber, norma
 from modeling_prd import PRDProcessor
 from training.data import PairCollator, load_split
 from training.fresh import FreshPairCollator, NotWordLocalError, WordTokens
-from training.loop import PreTrainer
 
 ARCHIVE = os.environ.get("PRD_OPENI_REPORTS")
 Row = dict[str, Any]
@@ -117,9 +116,7 @@ def test_a_tokenizer_that_is_not_word_local_is_said_and_called_for_every_text(
         WordTokens(fresh.processor.tokenizer, [row["report"] for row in rows])
 
 
-def test_a_run_draws_fresh_perturbations_and_one_that_was_killed_draws_the_same(
-    write_recipe, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_run_draws_fresh_perturbations_and_one_that_was_killed_draws_the_same(write_recipe):
     changes = {"perturbations": "fresh", "save_steps": 3, "dataloader_num_workers": 1}
     stored_recipe, stored = write_recipe("stored")
     train.main(["--config", str(stored_recipe)])
@@ -128,16 +125,6 @@ def test_a_run_draws_fresh_perturbations_and_one_that_was_killed_draws_the_same(
     assert trained_losses(whole)[0]["loss_global"] == pytest.approx(trained_losses(stored)[0]["loss_global"])
     assert trained_losses(whole)[0]["loss_perturbation"] != trained_losses(stored)[0]["loss_perturbation"]
     killed_recipe, killed = write_recipe("killed", **changes)
-    step = PreTrainer._step
-
-    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
-        if trainer.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(trainer, batch)
-
-    monkeypatch.setattr(PreTrainer, "_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train.main(["--config", str(killed_recipe)])
-    monkeypatch.setattr(PreTrainer, "_step", step)
+    train_killed_at(7, killed_recipe)
     train.main(["--config", str(killed_recipe), "--resume", "auto"])
     assert trained_losses(killed) == trained_losses(whole)

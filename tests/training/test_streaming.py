@@ -13,7 +13,7 @@ import pytest
 import torch
 from datasets import Dataset
 from hub_server import client_environment, running_hub
-from run_helpers import LOSSES, history, refused, trained_losses
+from run_helpers import LOSSES, history, refused, train_killed_at, trained_losses
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
@@ -21,7 +21,6 @@ import train
 from training.arguments import DataArguments
 from training.data import load_pairs, split_digest, training_texts
 from training.errors import InputError
-from training.loop import PreTrainer
 from training.streaming import PairStream, read
 
 ROOT = Path(train.__file__).parent
@@ -122,24 +121,12 @@ def test_a_streamed_run_trains_all_epochs_with_the_vocabulary_of_one_that_is_not
     assert (run / "tokenizer.json").read_text() == (plain / "tokenizer.json").read_text()
 
 
-def test_a_killed_and_resumed_streamed_run_ends_with_the_weights_of_one_that_was_not(
-    write_recipe, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_and_resumed_streamed_run_ends_with_the_weights_of_one_that_was_not(write_recipe):
     changes = {"streaming": True, "shuffle_buffer": 8, "save_steps": 3}
     whole_recipe, whole = write_recipe("whole", **changes)
     train.main(["--config", str(whole_recipe)])
     killed_recipe, killed = write_recipe("killed", **changes)
-    step = PreTrainer._step
-
-    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
-        if trainer.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(trainer, batch)
-
-    monkeypatch.setattr(PreTrainer, "_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train.main(["--config", str(killed_recipe)])
-    monkeypatch.setattr(PreTrainer, "_step", step)
+    train_killed_at(7, killed_recipe)
     train.main(["--config", str(killed_recipe), "--resume", "auto"])
     expected, resumed = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)

@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from run_helpers import history, refused, trained_losses
+from run_helpers import history, refused, train_killed_at, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE, VIT
 
 import train
 from datasets_scripts import phantom
-from training.loop import PreTrainer
 
 
-def test_a_killed_and_resumed_run_ends_with_the_weights_of_one_that_was_not(
-    write_recipe, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_and_resumed_run_ends_with_the_weights_of_one_that_was_not(write_recipe):
     changes = {
         "num_train_epochs": 2,
         "save_steps": 3,
@@ -29,18 +26,8 @@ def test_a_killed_and_resumed_run_ends_with_the_weights_of_one_that_was_not(
     train.main(["--config", str(whole_recipe)])
 
     killed_recipe, killed = write_recipe("killed", **changes)
-    step = PreTrainer._step
-
-    def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
-        if trainer.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(trainer, batch)
-
-    monkeypatch.setattr(PreTrainer, "_step", step_until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        train.main(["--config", str(killed_recipe)])
+    train_killed_at(7, killed_recipe)
     assert not (killed / "model.safetensors").exists()
-    monkeypatch.setattr(PreTrainer, "_step", step)
     train.main(["--config", str(killed_recipe), "--resume", "auto"])
 
     expected, resumed = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
