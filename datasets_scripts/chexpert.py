@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets import Features
 
+from .build_arguments import add_image_size, check_image_size
 from .chexpert_card import COLUMNS, LATERAL, NOT_DRAWN, NOT_FOUND, describe
 from .chexpert_images import FILES, PAPER_SPLIT, CheXpertImage, check_patients, draw_paper_split, read_images
 from .chexpert_labels import BlankPolicy, UncertainPolicy, apply_policies
@@ -20,8 +21,6 @@ from .radiographs import load_radiograph
 from .schema import CHEXPERT_LABELS, features
 from .writer import UNREADABLE, check_replaceable
 
-_IMAGE_SIZE = 256
-_MIN_IMAGE_SIZE = 16
 _CHUNK = 100  # no more images than these wait in memory
 
 logger = logging.getLogger(__name__)
@@ -57,13 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of --paper_split")
     parser.add_argument("--num_proc", type=int, default=1, help="threads that read images")
-    parser.add_argument(
-        "--image_size",
-        type=int,
-        default=_IMAGE_SIZE,
-        help="pixels of an image's shorter side; larger images are reduced to it; 0 for full size (default "
-        "%(default)s)",
-    )
+    add_image_size(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
 
 
@@ -75,8 +68,7 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.num_proc < 1:
         raise ValueError(f"--num_proc must be at least 1, not {args.num_proc}")
-    if args.image_size != 0 and args.image_size < _MIN_IMAGE_SIZE:
-        raise ValueError(f"--image_size must be 0 (full size) or at least {_MIN_IMAGE_SIZE}, not {args.image_size}")
+    check_image_size(args.image_size)
     check_replaceable(args.out, args.overwrite)
     csv_files = {split: require_csv(args.source, name) for split, name in FILES.items()}
     left_out: Counter[str] = Counter()

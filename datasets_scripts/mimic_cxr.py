@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from .build_arguments import add_image_size, add_perturbing, check_image_size
 from .input_files import bare_name, find_csv, hash_file, require_csv
 from .mimic_card import NO_REPORT, NO_TEXT, NOT_FOUND, NOT_FRONTAL, describe
 from .mimic_images import (
@@ -24,14 +25,12 @@ from .mimic_images import (
 )
 from .mimic_reports import ARCHIVE, SECTIONED, find_reports, read_reports
 from .mimic_sections import SECTIONS, ReportSections
-from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber, normalize_report
+from .perturbations import ReportPerturber, normalize_report
 from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Counterfactual, Record
 from .writer import check_replaceable, write_dataset
 
-_IMAGE_SIZE = 256
-_MIN_IMAGE_SIZE = 16
 _BLOCK = 200  # studies whose reports are edited at a time
 
 logger = logging.getLogger(__name__)
@@ -65,18 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help=f"which images (default %(default)s); frontal ones are {' and '.join(FRONTAL_VIEWS)} in {VIEW_TABLE}",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the perturbations and counterfactuals")
-    parser.add_argument(
-        "--spacy_model", default=DEFAULT_SPACY_MODEL, help="whose tagger finds nouns, verbs, adjectives"
-    )
-    parser.add_argument("--num_proc", type=int, default=1, help="processes")
-    parser.add_argument(
-        "--image_size",
-        type=int,
-        default=_IMAGE_SIZE,
-        help="pixels of an image's shorter side; larger images are reduced to it; 0 for full size (default "
-        "%(default)s)",
-    )
+    add_perturbing(parser, "the perturbations and counterfactuals")
+    add_image_size(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
 
 
@@ -86,8 +75,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: something is wrong with what was given; the message says what and names the file.
     """
-    if args.image_size != 0 and args.image_size < _MIN_IMAGE_SIZE:
-        raise ValueError(f"--image_size must be 0 (full size) or at least {_MIN_IMAGE_SIZE}, not {args.image_size}")
+    check_image_size(args.image_size)
     check_replaceable(args.out, args.overwrite)
     corpus = read_corpus(args.source, args.reports, with_views=args.views == "frontal")
     left_out: Counter[str] = Counter()

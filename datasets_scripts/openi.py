@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .build_arguments import STORED_SIZE, add_perturbing
 from .openi_card import PHANTOM, describe
 from .openi_mesh import labels_from_mesh, state_from_mesh
 from .openi_reports import OpenIReport, read_reports
-from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber, normalize_report
+from .perturbations import ReportPerturber, normalize_report
 from .phantom_drawing import MAX_IMAGE_SIZE, MIN_IMAGE_SIZE, draw
 from .radiographs import index_images, load_radiograph
 from .report_counterfactuals import ReportEditor
@@ -22,7 +23,6 @@ from .writer import check_replaceable, write_dataset
 # The paper's validation split: 469 of the corpus's 6,473 pairs.
 _VALIDATION_PAIRS, _CORPUS_PAIRS = 469, 6473
 
-_IMAGE_SIZE = 256
 _PHANTOM_SIZE = 128
 _MIN_FILE_SIZE, _MAX_FILE_SIZE = 16, 4096
 
@@ -42,15 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "draw stand-ins from each report's MeSH codes",
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="of splits, perturbations and drawn images")
-    parser.add_argument(
-        "--spacy_model", default=DEFAULT_SPACY_MODEL, help="whose tagger finds nouns, verbs, adjectives"
-    )
-    parser.add_argument("--num_proc", type=int, default=1, help="processes")
+    add_perturbing(parser, "splits, perturbations, counterfactuals and drawn images")
     parser.add_argument(
         "--image_size",
         type=int,
-        help=f"pixels of an image's shorter side; larger images are reduced to it (default {_IMAGE_SIZE}; "
+        help=f"pixels of an image's shorter side; larger images are reduced to it (default {STORED_SIZE}; "
         f"{_PHANTOM_SIZE} for drawn ones)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
@@ -63,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         ValueError, OSError: something is wrong with what was given; the message says what and names the file.
     """
     drawn = args.images == PHANTOM
-    image_size = (_PHANTOM_SIZE if drawn else _IMAGE_SIZE) if args.image_size is None else args.image_size
+    image_size = (_PHANTOM_SIZE if drawn else STORED_SIZE) if args.image_size is None else args.image_size
     smallest, largest = (MIN_IMAGE_SIZE, MAX_IMAGE_SIZE) if drawn else (_MIN_FILE_SIZE, _MAX_FILE_SIZE)
     if not smallest <= image_size <= largest:
         raise ValueError(f"--image_size must be {smallest} to {largest} pixels, not {image_size}")

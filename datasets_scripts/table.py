@@ -18,7 +18,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .perturbations import DEFAULT_SPACY_MODEL, ReportPerturber
+from .build_arguments import add_image_size, add_perturbing, check_image_size
+from .perturbations import ReportPerturber
 from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Record
@@ -30,8 +31,6 @@ from .writer import UNREADABLE, check_replaceable, write_dataset
 DUPLICATE = "duplicate of a row already built"
 STUDY_SPLIT = "study is in another split already"
 
-_IMAGE_SIZE = 256
-_MIN_IMAGE_SIZE, _MAX_IMAGE_SIZE = 16, 8192
 _LEFT_OUT = -1
 
 
@@ -55,19 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation", type=float, default=0.1, help="share of the studies, without a split column (default 0.1)"
     )
-    parser.add_argument(
-        "--image_size",
-        type=int,
-        default=_IMAGE_SIZE,
-        help=f"pixels of an image's shorter side; a larger image is reduced (default {_IMAGE_SIZE}; 0: full size)",
-    )
+    add_image_size(parser)
     parser.add_argument("--licence", default="unknown", help="of the data, as the Hugging Face Hub names it")
     parser.add_argument("--synthetic", action="store_true", help="the images were generated, not taken of patients")
-    parser.add_argument("--seed", type=int, default=0, help="of splits, perturbations and counterfactuals")
-    parser.add_argument(
-        "--spacy_model", default=DEFAULT_SPACY_MODEL, help="whose tagger finds nouns, verbs, adjectives"
-    )
-    parser.add_argument("--num_proc", type=int, default=1, help="processes")
+    add_perturbing(parser, "splits, perturbations and counterfactuals")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
 
 
@@ -77,11 +67,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: no row can be used, or something is wrong with what was given; the message says what.
     """
-    if args.image_size and not _MIN_IMAGE_SIZE <= args.image_size <= _MAX_IMAGE_SIZE:
-        raise ValueError(
-            f"--image_size must be {_MIN_IMAGE_SIZE} to {_MAX_IMAGE_SIZE} pixels, or 0 for full size, "
-            f"not {args.image_size}"
-        )
+    check_image_size(args.image_size)
     if not 0 <= args.validation < 1:
         raise ValueError(f"--validation must be a share from 0 to less than 1, not {args.validation}")
     check_replaceable(args.out, args.overwrite)
