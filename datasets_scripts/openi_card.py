@@ -1,12 +1,13 @@
 """What the card of an Open-I dataset says: counts of the corpus, labels, licence, the command, stand-in images."""
 
 import argparse
-import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from .card import DatasetInfo
+from .input_files import bare_name, hash_file
 from .openi_reports import OpenIReport, hash_reports
+from .openi_views import FRONTAL, LATERAL
 from .perturbations import normalize_report
 from .schema import Record
 
@@ -15,6 +16,7 @@ PHANTOM = "phantom"
 
 NO_FINDINGS = "the report has no findings"
 NOT_FOUND = "image not found"
+NOT_FRONTAL = "not frontal, or not among the projections"
 
 _DESCRIPTION = "Findings of chest radiographs, each with nine perturbations, in pairs of image and report."
 
@@ -41,13 +43,20 @@ _SOURCE = (
 
 
 def describe(
-    args: argparse.Namespace, corpus: Sequence[OpenIReport], splits: Mapping[str, Sequence[Record]], image_size: int
+    args: argparse.Namespace,
+    corpus: Sequence[OpenIReport],
+    splits: Mapping[str, Sequence[Record]],
+    image_size: int,
+    views: Mapping[str, str] | None = None,
 ) -> DatasetInfo:
-    """Describe a build, from its arguments, all reports, and the pairs whose image was found or is drawn."""
+    """Describe a build: its arguments, all reports, the pairs whose image was found or is drawn, views by image."""
     drawn = args.images == PHANTOM
     images = sum(len(report.image_ids) for report in corpus)
-    pairs = sum(len(report.image_ids) for report in corpus if normalize_report(report.findings))
-    missing = pairs - sum(len(records) for records in splits.values())
+    pairs = [image_id for report in corpus if normalize_report(report.findings) for image_id in report.image_ids]
+    of_view = pairs
+    if args.views == "frontal" and views is not None:
+        of_view = [image_id for image_id in pairs if views.get(image_id) == FRONTAL]
+    missing = len(of_view) - sum(len(records) for records in splits.values())
     note = "The splits were made before images were looked up: these are parts of those of the whole corpus."
     return DatasetInfo(
         name="Open-I perturbed pairs" + (" (real reports, drawn images)" if drawn else ""),
@@ -56,26 +65,43 @@ def describe(
         description=_DESCRIPTION + (_PHANTOM if drawn else ""),
         command=_command(args, image_size),
         synthetic_images=drawn,
-        left_out={NO_FINDINGS: images - pairs, NOT_FOUND: missing},
-        inputs={_name(args.reports): hash_reports(args.reports)},
+        left_out={
+            NO_FINDINGS: images - len(pairs),
+            NOT_FRONTAL: len(pairs) - len(of_view),
+            NOT_FOUND: missing,
+        },
+        inputs=_inputs(args),
         notes=(note,) if missing else (),
-        sections={"Corpus": _corpus(corpus), "Labels": _LABELS},
+        sections={
+            "Corpus": _corpus(corpus),
+            **({} if views is None else {"Views": _views(pairs, views)}),
+            "Labels": _LABELS,
+        },
         tags=("open-i",),
     )
 
 
 def _command(args: argparse.Namespace, image_size: int) -> str:
     """The command less its folders and what does not change the result."""
-    images = PHANTOM if args.images == PHANTOM else _name(args.images)
+    images = PHANTOM if args.images == PHANTOM else bare_name(args.images)
+    views = "" if args.projections is None else f" --projections {bare_name(args.projections)} --views {args.views}"
     return (
-        f"python -m datasets_scripts build openi --reports {_name(args.reports)} --images {images} --out DIR"
-        f" --seed {args.seed} --spacy_model {_name(args.spacy_model)} --image_size {image_size}"
+        f"python -m datasets_scripts build openi --reports {bare_name(args.reports)} --images {images} --out DIR"
+        f" --seed {args.seed} --spacy_model {bare_name(args.spacy_model)} --image_size {image_size}{views}"
     )
 
 
-def _name(path: Path | str) -> str:
-    """The last part of a path, also of `.`; links are not followed, so it is what was given where that has a name."""
-    return os.path.basename(os.path.abspath(path))
+def _inputs(args: argparse.Namespace) -> dict[str, str]:
+    projections = {} if args.projections is None else {bare_name(args.projections): hash_file(args.projections)}
+    return {bare_name(args.reports): hash_reports(args.reports), **projections}
+
+
+def _views(pairs: Sequence[str], views: Mapping[str, str]) -> str:
+    count = Counter(views.get(image_id) for image_id in pairs)
+    return (
+        f"Of the pairs' images {count[FRONTAL]:,} are frontal and {count[LATERAL]:,} lateral by the projections, which"
+        f" do not name {count[None]:,}."
+    )
 
 
 def _corpus(corpus: Sequence[OpenIReport]) -> str:

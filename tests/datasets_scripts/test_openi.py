@@ -10,8 +10,9 @@ from openi_helpers import image_id, openi_xml, write_archive, write_folder
 from PIL import Image
 
 from datasets_scripts.__main__ import main
-from datasets_scripts.openi import draw_stand_in, image_id_of_file, split_reports
+from datasets_scripts.openi import split_reports
 from datasets_scripts.openi_card import describe
+from datasets_scripts.openi_images import draw_stand_in, image_id_of_file
 from datasets_scripts.openi_reports import OpenIReport, read_reports
 from datasets_scripts.perturbations import normalize_report
 from datasets_scripts.schema import features
@@ -59,7 +60,9 @@ def pairs(reports: list[OpenIReport]) -> int:
 def test_the_command_in_the_card_has_names_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "corpus", FILES)
     monkeypatch.chdir(folder)
-    args = Namespace(reports=Path("."), images=".", seed=0, spacy_model=str(tmp_path / "tagger/"))
+    args = Namespace(
+        reports=Path("."), images=".", seed=0, spacy_model=str(tmp_path / "tagger/"), projections=None, views="all"
+    )
 
     info = describe(args, [], {}, image_size=32)
 
@@ -150,7 +153,7 @@ def test_two_stand_ins_of_a_study_differ_in_pose_and_share_the_state(monkeypatch
         states.append(state)
         return rng.integers(0, 255, (image_size, image_size), np.uint8), {}
 
-    monkeypatch.setattr("datasets_scripts.openi.draw", record_state)
+    monkeypatch.setattr("datasets_scripts.openi_images.draw", record_state)
     study = OpenIReport("CXR1", "A nodule.", "", ("Nodule/lung",), (image_id(1, 1), image_id(1, 2)))
     first, second = (np.asarray(draw_stand_in(study, view, seed=0, image_size=32)) for view in study.image_ids)
 
@@ -184,6 +187,63 @@ def test_images_at_hand_are_stored_and_the_others_counted(
     }
     assert {(row["synthetic"], row["image"].mode, row["image"].size) for row in split} == {(False, "L", (48, 32))}
     assert "left out: 54 (image not found)" in capsys.readouterr().out
+
+
+def write_projections(path: Path, rows: list[tuple[str, str]]) -> Path:
+    lines = [f"{name.split('_')[0]},{name},{view}" for name, view in rows]
+    path.write_text("\n".join(["uid,filename,projection", *lines]) + "\n")
+    return path
+
+
+def test_of_the_images_only_the_frontal_ones_are_taken_where_asked(archive: Path, tmp_path: Path) -> None:
+    for number, view in ((7, 1), (7, 2), (8, 1), (8, 2)):
+        save_image(tmp_path / "images" / f"{image_id(number, view)}.png")
+    views = [(7, 1, "Frontal"), (7, 2, "Lateral"), (8, 2, "Frontal")]
+    rows = [(f"{image_id(number, view).removeprefix('CXR')}.dcm.png", name) for number, view, name in views]
+    csv = write_projections(tmp_path / "indiana_projections.csv", rows)
+    asked = ["--projections", str(csv), "--views", "frontal"]
+
+    assert build(archive, tmp_path / "images", tmp_path / "out", *asked) == 0
+    assert build(archive, tmp_path / "images", tmp_path / "both", *asked[:2]) == 0
+
+    taken = [row for rows in image_ids(load(tmp_path / "out")).values() for row in rows]
+    assert sorted(taken) == [image_id(7, 1), image_id(8, 2)]
+    card = (tmp_path / "out/README.md").read_text()
+    assert "| not frontal, or not among the projections | 54 |" in card
+    assert "2 are frontal and 1 lateral by the projections, which do not name 53" in card
+    assert "--projections indiana_projections.csv --views frontal" in card
+    assert sum(map(len, image_ids(load(tmp_path / "both")).values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("7_IM-0007-1001.dcm.png", "Oblique"), "csv:2: projection is 'Oblique'; it is Frontal or Lateral"),
+        (("7_IM-0007-1001.jpg", "Frontal"), "csv:2: filename is '7_IM-0007-1001.jpg'"),
+    ],
+)
+def test_a_bad_projection_is_named_with_its_line(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: tuple[str, str], message: str
+) -> None:
+    csv = write_projections(tmp_path / "a.csv", [row])
+
+    assert build(archive, "phantom", tmp_path / "out", "--projections", str(csv)) == 2
+
+    assert message in capsys.readouterr().err
+
+
+def test_frontal_views_need_the_projections(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(archive, "phantom", tmp_path / "out", "--views", "frontal") == 2
+
+    assert "--views frontal needs --projections" in capsys.readouterr().err
+
+
+def test_full_size_is_stored_on_request(archive: Path, tmp_path: Path) -> None:
+    save_image(tmp_path / "images" / f"{image_id(7, 1)}.png", size=(300, 500))
+
+    assert build(archive, tmp_path / "images", tmp_path / "out", "--image_size", "0") == 0
+
+    assert [row["image"].size for split in load(tmp_path / "out").values() for row in split] == [(300, 500)]
 
 
 def test_a_partial_folder_gives_parts_of_the_same_splits(drawn: Path, archive: Path, tmp_path: Path) -> None:
@@ -220,7 +280,7 @@ def test_a_truncated_image_is_named_counted_and_left_out(
         (lambda archive, folder: (archive, folder), "no pair to write"),
         (lambda archive, folder: (archive, "phantom", "--image_size", "0"), "--image_size must be 32 to 2048 pixels"),
         (lambda archive, folder: (archive, "phantom", "--image_size", "16"), "--image_size must be 32 to 2048 pixels"),
-        (lambda archive, folder: (archive, folder, "--image_size", "15"), "--image_size must be 16 to 4096 pixels"),
+        (lambda archive, folder: (archive, folder, "--image_size", "15"), "--image_size must be 16 to 8192 pixels"),
         (lambda archive, folder: (archive, "phantom", "--image_size", "1000000"), "must be 32 to 2048 pixels"),
         (lambda archive, folder: (archive, "phantom", "--spacy_model", "none_such"), "none_such"),
     ],
