@@ -10,12 +10,18 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from datasets_scripts.dicom import is_dicom, read_dicom
 
-# The samples that come with pydicom: a CT slice is MONOCHROME2, the only radiographs (a neck) are MONOCHROME1.
+# pydicom's samples. In its wheel: a CT slice, MONOCHROME2, and patches of a neck, MONOCHROME1. In its package of data:
+# whole radiographs of a chest and of a leg, both MONOCHROME1.
 CT = "CT_small.dcm"
 NECK = ("dicomdirtests/77654033/CR1/6154", "dicomdirtests/77654033/CR2/6247", "dicomdirtests/77654033/CR3/6278")
 
 
+CHEST, LEG = "RG1_UNCR.dcm", "RG3_UNCR.dcm"
+
+
 def sample(name: str) -> Path:
+    if name in (CHEST, LEG):
+        return Path(str(get_testdata_file(name, download=False)))
     folder = Path(str(get_testdata_file(CT))).parent
     return folder / name
 
@@ -63,6 +69,36 @@ def test_what_let_most_rays_through_is_darkest_in_a_monochrome1_sample(name: str
     order = np.argsort(stored, axis=None)
     assert (np.diff(pixels.flat[order]) <= 0).all()
     assert np.ptp(pixels) > 20
+
+
+def test_in_a_chest_radiograph_lungs_and_the_air_around_are_dark_spine_and_abdomen_bright() -> None:
+    assert pydicom.dcmread(sample(CHEST)).PhotometricInterpretation == "MONOCHROME1"
+
+    pixels = grey(sample(CHEST)).astype(int)
+
+    def patch(row: float, column: float) -> float:
+        """The median of a square of a twentieth of the height, around a point in shares of height and width."""
+        height, width = pixels.shape
+        side, top, left = height // 40, int(row * height), int(column * width)
+        return float(np.median(pixels[top - side : top + side, left - side : left + side]))
+
+    lungs = [patch(0.27, 0.27), patch(0.27, 0.67)]
+    air_above_the_shoulder = patch(0.06, 0.04)
+    spine, abdomen = patch(0.6, 0.47), patch(0.93, 0.3)
+    assert air_above_the_shoulder + 30 < min(lungs)
+    assert max(lungs) + 50 < min(spine, abdomen)
+
+
+def test_in_a_leg_radiograph_air_is_darkest_and_bone_brighter_than_flesh() -> None:
+    assert pydicom.dcmread(sample(LEG)).PhotometricInterpretation == "MONOCHROME1"
+
+    pixels = grey(sample(LEG)).astype(int)
+
+    rows = pixels[600:700]  # across the shin, left to right: air, flesh, tibia, fibula, flesh
+    air, bone, flesh = np.median(rows[:, 480:660]), np.median(rows[:, 805:895]), np.median(rows[:, 1030:1105])
+    assert air < 40
+    assert air + 50 < flesh
+    assert flesh + 20 < bone
 
 
 def test_the_same_picture_stored_as_monochrome1_looks_the_same(tmp_path: Path) -> None:
