@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -46,11 +47,14 @@ class WordTokens:
         words |= dict.fromkeys(opposite for word in words if (opposite := antonym(word)) is not None)
         encoding = tokenizer([[word] for word in words], is_split_into_words=True)
         self._ids: dict[str, list[int]] = {}
+        self.before: list[int] = []
+        self.after: list[int] = []
         for place, word in enumerate(words):
             inside = [index for index, owner in enumerate(encoding.word_ids(place)) if owner is not None]
             row = encoding["input_ids"][place]
-            self._ids[word] = row[inside[0] : inside[-1] + 1]
-            self.before, self.after = row[: inside[0]], row[inside[-1] + 1 :]
+            self._ids[word] = [row[index] for index in inside]
+            if inside:  # a vocabulary without an unknown token has none for a word it cannot spell
+                self.before, self.after = row[: inside[0]], row[inside[-1] + 1 :]
         self._check(distinct[:_CHECKED_REPORTS])
 
     def ids(self, words: Sequence[str], max_length: int) -> tuple[list[int], list[int]]:
@@ -70,8 +74,10 @@ class WordTokens:
     def _check(self, reports: list[str]) -> None:
         for report in reports:
             for words in (report.split(), report.split()[::-1]):
-                expected = self.tokenizer(words, is_split_into_words=True, truncation=False)["input_ids"]
-                if self.ids(words, len(expected))[0] != expected:
+                assembled, _ = self.ids(words, sys.maxsize)
+                # Not verbose: it would warn of texts longer than the model takes, which are cut in batches only.
+                encoding = self.tokenizer(words, is_split_into_words=True, truncation=False, verbose=False)
+                if assembled != encoding["input_ids"]:
                     raise NotWordLocalError(
                         f"{type(self.tokenizer).__name__} splits the words of {' '.join(words)!r} otherwise together "
                         "than alone"

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 import torch
 from run_helpers import train_killed_at, trained_losses
-from tiny_processors import byte_level_bpe, image_processor, roberta, word_piece
+from tiny_processors import (
+    CORPUS,
+    REPORT,
+    SPECIAL,
+    byte_level_bpe,
+    image_processor,
+    roberta,
+    special_tokens_around,
+    word_piece,
+)
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -87,6 +97,30 @@ def test_workers_that_persist_see_the_epoch(rows: list[Row]):
         assert all(
             torch.equal(batch, fresh(rows[4 * i : 4 * i + 4])["perturbed_input_ids"]) for i, batch in enumerate(ids)
         )
+
+
+def test_a_word_that_the_vocabulary_cannot_spell_has_no_token_as_in_the_text():
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    bpe.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=60, special_tokens=SPECIAL))
+    processor = PRDProcessor(image_processor(), special_tokens_around(bpe))
+    report = "the lungs are クリア clear"
+    expected = processor(text=report)
+    assert expected["word_ids"][0][-2:] == [4, -1]
+    assert 3 not in expected["word_ids"][0]
+    ids = WordTokens(processor.tokenizer, [report]).ids(report.split(), 64)
+    assert ids == (expected["input_ids"][0], expected["word_ids"][0])
+
+
+def test_reports_longer_than_the_model_takes_raise_no_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    tokenizer = word_piece()
+    tokenizer.model_max_length = 16
+    with caplog.at_level(logging.WARNING):
+        WordTokens(tokenizer, [REPORT])
+    assert caplog.text == ""
 
 
 class FirstWordTokenizer(PreTrainedTokenizerFast):
