@@ -1,27 +1,20 @@
 """CheXpert: its CSV files and radiographs as a dataset of images with labels, to fine-tune on; it has no reports."""
 
 import argparse
-import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from datasets import Features
-
 from .build_arguments import add_image_size, check_image_size
-from .chexpert_card import COLUMNS, LATERAL, NOT_DRAWN, NOT_FOUND, describe
+from .chexpert_card import KIND, LATERAL, NOT_DRAWN, NOT_FOUND, describe, describe_labels
 from .chexpert_images import FILES, PAPER_SPLIT, CheXpertImage, check_patients, draw_paper_split, read_images
 from .chexpert_labels import BlankPolicy, UncertainPolicy, apply_policies
 from .input_files import require_csv
-from .plain_dataset import Row, write_plain_dataset
 from .radiographs import load_radiograph
-from .schema import CHEXPERT_LABELS, features
-from .writer import UNREADABLE, check_replaceable
-
-_CHUNK = 100  # no more images than these wait in memory
+from .shards import Row
+from .writer import check_replaceable, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -72,24 +65,20 @@ def run(args: argparse.Namespace) -> None:
     check_replaceable(args.out, args.overwrite)
     csv_files = {split: require_csv(args.source, name) for split, name in FILES.items()}
     left_out: Counter[str] = Counter()
-    rows = {
-        split: _ImageRows(images, args, left_out)
+    splits = {
+        split: ImageRows(images, args.image_size, args.uncertain, args.blank)
         for split, images in _select_images(args, csv_files, left_out).items()
     }
-    write_plain_dataset(
+    write_rows(
         args.out,
-        rows,
-        image_label_features(),
-        COLUMNS,
-        lambda: describe(args, csv_files, left_out, {split: part.counts for split, part in rows.items()}),
-        "image-classification",
+        splits,
+        describe(args, csv_files, left_out),
+        KIND,
+        describe_shards=lambda shards: {"Labels": describe_labels(args, shards)},
+        num_proc=args.num_proc,
         overwrite=args.overwrite,
+        on_unreadable="skip",
     )
-
-
-def image_label_features() -> Features:
-    """The columns of a dataset of images with labels: those of a perturbed-pairs dataset that need no report."""
-    return Features({name: feature for name, feature in features().items() if name in COLUMNS})
 
 
 def _select_images(
@@ -113,51 +102,34 @@ def _select_images(
     return {split: [image for image in images if image.image_id not in absent] for split, images in splits.items()}
 
 
-class _ImageRows:
-    """The rows of a split, read from the image files as they are drawn; counts their labels and what is unreadable."""
+class ImageRows:
+    """The rows of a split, made anew whenever they are iterated.
 
-    def __init__(self, images: Sequence[CheXpertImage], args: argparse.Namespace, left_out: Counter[str]) -> None:
-        self.images = images
-        self.num_proc: int = args.num_proc
-        self.image_size: int = args.image_size
-        self.uncertain: UncertainPolicy = args.uncertain
-        self.blank: BlankPolicy = args.blank
-        self.left_out = left_out
-        self.counts: dict[str, Counter[float | None]] = {label: Counter() for label in CHEXPERT_LABELS}
+    Args:
+        images: the split's.
+        image_size: pixels of the shorter side; 0 for full size.
+        uncertain, blank: as `apply_policies` takes them.
+    """
+
+    def __init__(
+        self, images: Sequence[CheXpertImage], image_size: int, uncertain: UncertainPolicy, blank: BlankPolicy
+    ) -> None:
+        self._images = images
+        self._image_size = image_size
+        self._uncertain = uncertain
+        self._blank = blank
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._images)
 
     def __iter__(self) -> Iterator[Row]:
-        read = partial(_read_png, shorter_side=self.image_size)
-        with ThreadPoolExecutor(self.num_proc) as pool:
-            for start in range(0, len(self.images), _CHUNK):
-                chunk = self.images[start : start + _CHUNK]
-                for image, png in zip(chunk, pool.map(read, chunk), strict=True):
-                    if isinstance(png, bytes):
-                        yield self._row(image, png)
-                    else:
-                        self.left_out[UNREADABLE] += 1
-                        logger.warning("left out, %s: %s", UNREADABLE, png)
+        return map(self._row, self._images)
 
-    def _row(self, image: CheXpertImage, png: bytes) -> Row:
-        labels = apply_policies(image.labels, self.uncertain, self.blank)
-        for label, value in labels.items():
-            self.counts[label][value] += 1
+    def _row(self, image: CheXpertImage) -> Row:
         return {
-            "image": {"bytes": png, "path": None},
+            "image": partial(load_radiograph, image.path, self._image_size),
             "image_id": image.image_id,
             "study_id": image.study_id,
             "synthetic": False,
-            "labels": labels,
+            "labels": apply_policies(image.labels, self._uncertain, self._blank),
         }
-
-
-def _read_png(image: CheXpertImage, shorter_side: int) -> bytes | OSError:
-    """The image at its stored size; an OSError is returned, for the caller to count."""
-    buffer = io.BytesIO()
-    try:
-        load_radiograph(image.path, shorter_side).save(buffer, format="PNG")
-    except OSError as error:
-        return error
-    return buffer.getvalue()

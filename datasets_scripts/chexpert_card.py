@@ -2,19 +2,22 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .card import DatasetInfo
+import pyarrow.parquet as pq
+from datasets import Features
+
+from .card import DatasetInfo, DatasetKind, markdown_table
 from .chexpert_images import PAPER_SPLIT
 from .input_files import bare_name, hash_file
-from .schema import CHEXPERT_LABELS
+from .schema import CHEXPERT_LABELS, features
 
 LATERAL = "lateral view"
 NOT_FOUND = "image not found"
 NOT_DRAWN = "not drawn for the paper's split"
 
-COLUMNS: dict[str, str] = {
+_COLUMNS: dict[str, str] = {
     "image": "the radiograph, 8-bit grey",
     "image_id": "patient, study and view, such as `patient00001/study1/view1_frontal`",
     "study_id": "patient and study",
@@ -22,17 +25,27 @@ COLUMNS: dict[str, str] = {
     "labels": "CheXpert's fourteen observations: 1 present, 0 absent, null where a loss must pass over them",
 }
 
-LabelCounts = Mapping[str, Counter[float | None]]
-"""By label, how many images have it at 1, 0 and None."""
+KIND = DatasetKind(
+    # Those of a perturbed-pairs dataset that need no report.
+    features=Features({name: feature for name, feature in features().items() if name in _COLUMNS}),
+    columns=[(f"`{name}`", meaning) for name, meaning in _COLUMNS.items()],
+    task_categories=("image-classification",),
+    tags=("chest-x-ray", "radiology"),
+    row="image",
+)
+"""A dataset of images with labels."""
 
 _DESCRIPTION = "Chest radiographs with fourteen labels, to fine-tune image classifiers on. There are no reports."
 
 _SOURCE = (
     "CheXpert v1.0, https://stanfordmlgroup.github.io/competitions/chexpert (Irvin et al., *CheXpert: A Large Chest"
-    " Radiograph Dataset with Uncertainty Labels and Expert Comparison*, AAAI 2019). Licence: Stanford University"
-    " Dataset Research Use Agreement (`other` on the Hub), for research by those who signed it: neither the data nor"
-    " this dataset, which is made of them, may be shared with others."
+    " Radiograph Dataset with Uncertainty Labels and Expert Comparison*, AAAI 2019). Shared under the Stanford"
+    " University Dataset Research Use Agreement, for research by those who signed it: neither the data nor this"
+    " dataset, which is made of them, may be shared with others."
 )
+
+_LICENCE_NAME = "stanford-university-dataset-research-use-agreement"
+_LICENCE_LINK = "https://stanfordmlgroup.github.io/competitions/chexpert/"  # it stands on the page of the data
 
 _SPLITS = (
     "`train` is train.csv, whose labels a program read from reports; `validation` is valid.csv, read by radiologists."
@@ -48,13 +61,8 @@ _UNCERTAIN = {"ones": "became 1 (U-Ones)", "zeros": "became 0 (U-Zeros)", "ignor
 _BLANK = {"zeros": "became 0, as the CheXpert paper counts it", "ignore": "is null"}
 
 
-def describe(
-    args: argparse.Namespace,
-    csv_files: Mapping[str, Path],
-    left_out: Mapping[str, int],
-    counts: Mapping[str, LabelCounts],
-) -> DatasetInfo:
-    """Describe a build, from its arguments, the CSV files, what was left out and the written labels by split."""
+def describe(args: argparse.Namespace, csv_files: Mapping[str, Path], left_out: Mapping[str, int]) -> DatasetInfo:
+    """Describe a build, from its arguments, the CSV files and what was left out before images are read."""
     return DatasetInfo(
         name="CheXpert images and labels",
         source=_SOURCE,
@@ -65,8 +73,23 @@ def describe(
         left_out=left_out,
         inputs={path.name: hash_file(path) for path in csv_files.values()},
         notes=((_PAPER_SPLIT if args.paper_split else _SPLITS) + " No patient is in two splits.",),
-        sections={"Labels": _labels(args, counts)},
-        tags=("chest-x-ray", "chexpert"),
+        tags=("chexpert",),
+        licence_name=_LICENCE_NAME,
+        licence_link=_LICENCE_LINK,
+    )
+
+
+def describe_labels(args: argparse.Namespace, shards: Mapping[str, Sequence[Path]]) -> str:
+    """What became of the labels, and how often each stands in the finished shards of each split."""
+    counts = {split: _count_labels(paths) for split, paths in shards.items()}
+    header = ["label", *(f"`{split}` {value}" for split in counts for value in ("1", "0", "null"))]
+    rows = [
+        [label, *(f"{counts[split][label, value]:,}" for split in counts for value in (1.0, 0.0, None))]
+        for label in CHEXPERT_LABELS
+    ]
+    return (
+        f"A label that is uncertain (-1 in the CSV file) {_UNCERTAIN[args.uncertain]}; one that the report does not"
+        f" mention (blank) {_BLANK[args.blank]}. Images by label:\n\n{markdown_table(header, rows)}"
     )
 
 
@@ -80,14 +103,10 @@ def _command(args: argparse.Namespace) -> str:
     )
 
 
-def _labels(args: argparse.Namespace, counts: Mapping[str, LabelCounts]) -> str:
-    header = ["label", *(f"`{split}` {value}" for split in counts for value in ("1", "0", "null"))]
-    rows = [
-        [label, *(f"{counts[split][label][value]:,}" for split in counts for value in (1.0, 0.0, None))]
-        for label in CHEXPERT_LABELS
-    ]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
-    return (
-        f"A label that is uncertain (-1 in the CSV file) {_UNCERTAIN[args.uncertain]}; one that the report does not"
-        f" mention (blank) {_BLANK[args.blank]}. Images by label:\n\n{table}"
-    )
+def _count_labels(shards: Iterable[Path]) -> Counter[tuple[str, float | None]]:
+    """How many images have a label at a value; read from the shards, some of which an earlier run may have written."""
+    counts: Counter[tuple[str, float | None]] = Counter()
+    for shard in shards:
+        for labels in pq.read_table(shard, columns=["labels"])["labels"].to_pylist():
+            counts.update(labels.items())
+    return counts

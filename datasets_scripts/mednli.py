@@ -3,20 +3,18 @@
 import argparse
 
 from . import nli
-from .physionet import PHYSIONET_LICENCE
 
 MEDNLI = nli.NLICorpus(
     name="mednli",
     title="MedNLI",
+    project="mednli",
+    version="1.0.0",
     files={"train": "mli_train_v1.jsonl", "validation": "mli_dev_v1.jsonl", "test": "mli_test_v1.jsonl"},
     description=(
         "Pairs of sentences of the clinical domain: the premise stands in a patient's history, the hypothesis was"
         " written by a clinician to follow from it, to contradict it, or to do neither."
     ),
-    source=(
-        "MedNLI 1.0.0, https://physionet.org/content/mednli/1.0.0/ (Romanov and Shivade, *Lessons from Natural"
-        f" Language Inference in the Clinical Domain*, EMNLP 2018). {PHYSIONET_LICENCE}"
-    ),
+    reference="Romanov and Shivade, *Lessons from Natural Language Inference in the Clinical Domain*, EMNLP 2018",
 )
 
 

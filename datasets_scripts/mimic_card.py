@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .card import DatasetInfo
 from .input_files import bare_name
 from .mimic_images import LABEL_TABLE
-from .physionet import PHYSIONET_LICENCE
+from .physionet import PHYSIONET_LICENCE, PHYSIONET_TERMS, licence_page
 
 NOT_FRONTAL = "view is not AP or PA"
 NO_REPORT = "no report of its study"
@@ -22,7 +22,7 @@ _DESCRIPTION = (
 _SOURCE = (
     "Images of MIMIC-CXR-JPG 2.0.0, https://physionet.org/content/mimic-cxr-jpg/, and reports of MIMIC-CXR 2.0.0,"
     " https://physionet.org/content/mimic-cxr/ (Johnson et al., *MIMIC-CXR, a de-identified publicly available"
-    f" database of chest radiographs with free-text reports*, Scientific Data 2019). {PHYSIONET_LICENCE}"
+    f" database of chest radiographs with free-text reports*, Scientific Data 2019). {PHYSIONET_TERMS}"
 )
 
 _LABELS = (
@@ -59,6 +59,8 @@ def describe(
             "Labels": _LABELS if inputs.keys() & {LABEL_TABLE, f"{LABEL_TABLE}.gz"} else _NO_LABELS,
         },
         tags=("mimic-cxr",),
+        licence_name=PHYSIONET_LICENCE,
+        licence_link=licence_page("mimic-cxr-jpg", "2.0.0"),
     )
 
 

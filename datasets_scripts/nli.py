@@ -10,46 +10,59 @@ from typing import Any
 
 from datasets import ClassLabel, Features, Value
 
-from .card import DatasetInfo
+from .card import DatasetInfo, DatasetKind
 from .input_files import bare_name, hash_file
-from .plain_dataset import Row, write_plain_dataset
-from .writer import check_replaceable
+from .physionet import PHYSIONET_LICENCE, PHYSIONET_TERMS, licence_page
+from .shards import Row
+from .writer import check_replaceable, write_rows
 
 LABELS: tuple[str, ...] = ("entailment", "neutral", "contradiction")
 
 NO_CONSENSUS = "gold_label is '-': its annotators did not agree"
 
-COLUMNS: dict[str, str] = {
-    "premise": "the first sentence, as written",
-    "hypothesis": "the second sentence, as written",
-    "label": "whether the premise entails the hypothesis: 0 entailment, 1 neutral, 2 contradiction",
-    "pair_id": "the pair's identifier in the source",
-}
-
-_PAIR_IDS = ("pairID", "pair_id")  # the first is MedNLI's, as in SNLI; the second RadNLI's
-
-
-@dataclass(frozen=True)
-class NLICorpus:
-    """A corpus: its name on the command line and in the card, its files by split, and where they come from."""
-
-    name: str
-    title: str
-    files: Mapping[str, str]
-    source: str
-    description: str
-
-
-def nli_features() -> Features:
-    """The columns of a dataset of sentence pairs."""
-    return Features(
+KIND = DatasetKind(
+    features=Features(
         {
             "premise": Value("string"),
             "hypothesis": Value("string"),
             "label": ClassLabel(names=list(LABELS)),
             "pair_id": Value("string"),
         }
-    )
+    ),
+    columns=(
+        ("`premise`", "the first sentence, as written"),
+        ("`hypothesis`", "the second sentence, as written"),
+        ("`label`", "whether the premise entails the hypothesis: 0 entailment, 1 neutral, 2 contradiction"),
+        ("`pair_id`", "the pair's identifier in the source"),
+    ),
+    task_categories=("text-classification",),
+    tags=("radiology", "natural-language-inference"),
+    row="pair",
+)
+"""A dataset of sentence pairs."""
+
+_PAIR_IDS = ("pairID", "pair_id")  # the first is MedNLI's, as in SNLI; the second RadNLI's
+
+
+@dataclass(frozen=True)
+class NLICorpus:
+    """A corpus of PhysioNet.
+
+    Attributes:
+        name, title: on the command line, and in the card.
+        project, version: PhysioNet's names of it.
+        files: by split.
+        reference: the paper to cite.
+        description: what it is.
+    """
+
+    name: str
+    title: str
+    project: str
+    version: str
+    files: Mapping[str, str]
+    reference: str
+    description: str
 
 
 def add_arguments(parser: argparse.ArgumentParser, corpus: NLICorpus) -> None:
@@ -67,7 +80,7 @@ def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
     Raises:
         FileNotFoundError: a file is missing; all that are missing are named.
         ValueError: a line holds no pair; the file and the line are named.
-        FileExistsError: as `write_plain_dataset`.
+        FileExistsError: as `write_rows`.
     """
     check_replaceable(args.out, args.overwrite)
     paths = {split: args.source / name for split, name in corpus.files.items()}
@@ -80,7 +93,10 @@ def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
     splits = {split: read_pairs(path, left_out) for split, path in paths.items()}
     info = DatasetInfo(
         name=corpus.title,
-        source=corpus.source,
+        source=(
+            f"{corpus.title} {corpus.version}, https://physionet.org/content/{corpus.project}/{corpus.version}/"
+            f" ({corpus.reference}). {PHYSIONET_TERMS}"
+        ),
         licence="other",
         description=corpus.description,
         command=f"python -m datasets_scripts build {corpus.name} --source {bare_name(args.source)} --out DIR",
@@ -88,15 +104,15 @@ def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
         left_out=left_out,
         inputs={path.name: hash_file(path) for path in paths.values()},
         sections={"Labels": _label_counts(splits)},
-        tags=("natural-language-inference", corpus.name),
+        tags=(corpus.name,),
+        licence_name=PHYSIONET_LICENCE,
+        licence_link=licence_page(corpus.project, corpus.version),
     )
-    write_plain_dataset(
-        args.out, splits, nli_features(), COLUMNS, lambda: info, "text-classification", overwrite=args.overwrite
-    )
+    write_rows(args.out, splits, info, KIND, overwrite=args.overwrite)
 
 
 def read_pairs(path: Path, left_out: Counter[str]) -> list[Row]:
-    """The pairs of a JSONL file, as rows of `nli_features`.
+    """The pairs of a JSONL file, as rows of `KIND`.
 
     Args:
         path: the file.

@@ -3,21 +3,21 @@
 import argparse
 
 from . import nli
-from .physionet import PHYSIONET_LICENCE
 
 RADNLI = nli.NLICorpus(
     name="radnli",
     title="RadNLI",
+    project="radnli-report-inference",
+    version="1.0.0",
     files={"validation": "radnli_dev_v1.jsonl", "test": "radnli_test_v1.jsonl"},
     description=(
         "Pairs of sentences of chest X-ray reports of MIMIC-CXR: does the second follow from the first, contradict it,"
         " or neither? There is a development split (here `validation`) and a test split, and none to train on: the"
         " field trains on MedNLI."
     ),
-    source=(
-        "RadNLI 1.0.0, https://physionet.org/content/radnli-report-inference/1.0.0/ (Miura et al., *Improving Factual"
-        " Completeness and Consistency of Image-to-Text Radiology Report Generation*, NAACL 2021)."
-        f" {PHYSIONET_LICENCE}"
+    reference=(
+        "Miura et al., *Improving Factual Completeness and Consistency of Image-to-Text Radiology Report Generation*,"
+        " NAACL 2021"
     ),
 )
 

@@ -4,10 +4,10 @@ import hashlib
 import io
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import length_hint
 from pathlib import Path
@@ -19,67 +19,109 @@ from tqdm.auto import tqdm
 
 from .card import SplitContents
 from .partial_build import PartialBuild, Shard
-from .perturbations import ReportPerturber
-from .schema import CHEXPERT_LABELS, COUNTERFACTUAL_KINDS, Record, features
-from .tagging import PartOfSpeechTagger, TaggingProcesses
 
-TRAIN, OVERLAP = "train", "train-overlap"
+UNREADABLE = "image unreadable"
+
+TRAIN = "train"
 
 _ROW_GROUP = 100  # rows that must be read to read one: 1 to 10 MB of radiographs
 _IMAGES_AHEAD = 100  # images that are made ahead of the rows that are written
 
 logger = logging.getLogger(__name__)
 
+Row = Mapping[str, Any]
+"""A row by column. What is a function is made when the row is written: `image` first, perhaps in another thread.
+
+`image` returns a radiograph of mode L or RGB, and raises OSError (which names the file) when it cannot be read.
+"""
+
 
 class OtherRecords(Exception):
     """The shards of a killed build are not of these records."""
 
 
+class NamedFault(OSError):
+    """An image that cannot be read, and that was named on standard error already."""
+
+
+class PlainRows:
+    """How what a builder gives becomes the rows of a dataset: here, it gives rows, and `default` is the one config.
+
+    Attributes:
+        configs: the names of the dataset's configs, `default` first.
+    """
+
+    configs: tuple[str, ...] = ("default",)
+
+    def groups(self, split: str, config: str = "default") -> tuple[str, ...]:
+        """The groups of shards that a split of a config is made of; those of `default` are all there are."""
+        return (split,)
+
+    def keeps_reports(self, split: str) -> bool:
+        """Whether the build remembers which reports the split holds."""
+        return False
+
+    def row(self, record: Any) -> Row:
+        """What is known of a record before it is written."""
+        return record
+
+    def assign(self, split: str, rows: Sequence[Row]) -> list[str]:
+        """The group of each of these rows of a split.
+
+        Raises:
+            ValueError: a row does not belong into the split.
+        """
+        return [split] * len(rows)
+
+    def complete(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with all their columns."""
+        return list(rows)
+
+
 @dataclass(frozen=True)
-class _Row:
-    """A record on its way into a shard of its group.
+class _PlacedRow:
+    """A row on its way into a shard.
 
     Attributes:
         group: where it goes.
-        record: the record.
-        text: its `tags`, `perturbed` and `changed`.
-        position: how many records of the split end with this one.
-        digest: of these records.
+        row: the row.
+        position: how many rows of the split end with this one.
+        digest: of these rows.
     """
 
     group: "_ShardGroup"
-    record: Record
-    text: dict[str, Any]
+    row: Row
     position: int
     digest: bytes
 
 
 class ShardWriter:
-    """Writes the splits, those that are evaluated before `train`, and keeps count.
+    """Writes splits, and keeps count.
 
     Args:
         partial: the folder and memory of the build.
-        perturber, tagger: what makes the perturbed reports, and the tags for them.
+        features: the columns' types.
+        rows: what records become.
         num_proc, rows_per_shard, on_unreadable, progress: as `write_dataset` takes them.
 
     Attributes:
-        contents: what was written, by group: a split, or the training pairs whose report an evaluated split holds.
+        contents: what was written, by group.
         unreadable: images that were left out.
     """
 
     def __init__(
         self,
         partial: PartialBuild,
-        perturber: ReportPerturber,
-        tagger: PartOfSpeechTagger | TaggingProcesses,
+        features: Features,
+        rows: PlainRows,
         num_proc: int,
         rows_per_shard: int,
         on_unreadable: Literal["raise", "skip"],
         progress: bool,
     ) -> None:
         self.partial = partial
-        self.perturber = perturber
-        self.tagger = tagger
+        self.features = features
+        self.rows = rows
         self.num_proc = num_proc
         self.rows_per_shard = rows_per_shard
         self.on_unreadable = on_unreadable
@@ -87,16 +129,22 @@ class ShardWriter:
         self.contents: dict[str, SplitContents] = {}
         self.unreadable = 0
 
-    def write_split(self, split: str, records: Iterable[Record]) -> None:
-        """Write the shards of a split that are not there yet; for `train`, into its two groups as its records come.
+    def write_splits(self, splits: Mapping[str, Iterable[Any]]) -> None:
+        """Write the shards that are not there yet, those of `train` after those of the splits that are evaluated.
 
         Raises:
             OtherRecords: the shards that are there hold other records than these.
             ValueError, OSError: as `write_dataset`.
         """
+        self.contents, self.unreadable = {}, 0
+        for split in sorted(splits, key=lambda split: split == TRAIN):
+            self._write_split(split, splits[split])
+
+    def _write_split(self, split: str, records: Iterable[Any]) -> None:
+        """Into the groups of the split as its records come."""
         groups = {
-            name: _ShardGroup(name, self.partial, self.rows_per_shard)
-            for name in ((TRAIN, OVERLAP) if split == TRAIN else (split,))
+            name: _ShardGroup(name, self.partial, self.features, self.rows_per_shard, self.rows.keeps_reports(split))
+            for name in self.rows.groups(split)
         }
         total = length_hint(records, -1)
         hidden = not self.progress or total == 0
@@ -104,75 +152,62 @@ class ShardWriter:
             for group in groups.values():
                 stack.callback(group.close)
             bar = stack.enter_context(
-                tqdm(total=max(total, 0) or None, desc=f"write {split}", unit="image", disable=hidden)
+                tqdm(total=max(total, 0) or None, desc=f"write {split}", unit="row", disable=hidden)
             )
-            for row, image in self._images(self._rows(split, groups, records, bar)):
+            for placed, image in self._images(self._place(split, groups, records, bar)):
                 bar.update()
-                row.group.reach(row.position, row.digest)
-                if isinstance(image, bytes):
-                    row.group.add(_example(row, image))
+                placed.group.reach(placed.position, placed.digest)
+                if not isinstance(image, OSError):
+                    placed.group.add(_example(placed.row, image))
                 elif self.on_unreadable == "skip":
-                    row.group.unreadable += 1
-                    with bar.external_write_mode(sys.stderr):  # on a line of its own, not behind the bar
-                        logger.warning("left out, image unreadable: %s", image)
+                    placed.group.unreadable += 1
+                    if not isinstance(image, NamedFault):
+                        with bar.external_write_mode(sys.stderr):  # on a line of its own, not behind the bar
+                            logger.warning("left out, %s: %s", UNREADABLE, image)
                 else:
                     raise image
             for name, group in groups.items():
                 self.contents[name] = group.finish()
                 self.unreadable += group.unreadable
 
-    def _rows(
-        self, split: str, groups: dict[str, "_ShardGroup"], records: Iterable[Record], bar: "tqdm[Any]"
-    ) -> Iterator[_Row]:
-        """The rows that are not in a finished shard."""
-        stream = iter(records)
+    def _place(
+        self, split: str, groups: Mapping[str, "_ShardGroup"], records: Iterable[Any], bar: "tqdm[Any]"
+    ) -> Iterator[_PlacedRow]:
+        """The rows that are not in a finished shard, with all their columns."""
+        stream = map(self.rows.row, records)
         position, digest = 0, b""
         while block := list(islice(stream, self.rows_per_shard)):
-            self.partial.check_studies(split, dict.fromkeys(record.study_id for record in block))
-            waiting: list[tuple[_ShardGroup, Record, int, bytes]] = []
-            for record in block:
-                position, digest = position + 1, _digest(digest, record)
+            waiting: list[_PlacedRow] = []
+            for row, name in zip(block, self.rows.assign(split, block), strict=True):
+                position, digest = position + 1, _digest(digest, row)
                 for group in groups.values():
                     group.check_resumed(position, digest)
-                overlaps = split == TRAIN and self.partial.is_evaluated(record.report)
-                group = groups[OVERLAP if overlaps else split]
-                if position > group.resumed_after:
-                    waiting.append((group, record, position, digest))
+                if position > groups[name].resumed_after:
+                    waiting.append(_PlacedRow(groups[name], row, position, digest))
             bar.update(len(block) - len(waiting))
-            texts = self._perturb({record.report for _, record, _, _ in waiting})
-            for group, record, position_of_row, digest_of_row in waiting:
-                yield _Row(group, record, texts[record.report], position_of_row, digest_of_row)
+            whole = self.rows.complete([placed.row for placed in waiting])
+            yield from (replace(placed, row=row) for placed, row in zip(waiting, whole, strict=True))
         if any(position < group.resumed_after for group in groups.values()):
             raise OtherRecords
 
-    def _perturb(self, reports: set[str]) -> dict[str, dict[str, Any]]:
-        """The columns that follow from each report; tagged are only those that never were."""
-        known = {report: self.partial.tags(report) for report in sorted(reports)}
-        new = [report for report, tags in known.items() if tags is None]
-        tagged = dict(zip(new, self.tagger.tag(report.split() for report in new), strict=True))
-        self.partial.add_tags(tagged.items())
-        return {report: self._text(report, tags or tagged[report]) for report, tags in known.items()}
-
-    def _text(self, report: str, tags: list[str]) -> dict[str, Any]:
-        perturbed = self.perturber.perturb_tagged(report, tags)
-        changed = {name: text != report for name, text in perturbed.items()}
-        return {"tags": " ".join(tags), "perturbed": perturbed, "changed": changed}
-
-    def _images(self, rows: Iterator[_Row]) -> Iterator[tuple[_Row, bytes | OSError]]:
+    def _images(self, rows: Iterator[_PlacedRow]) -> Iterator[tuple[_PlacedRow, bytes | OSError | None]]:
         with ThreadPoolExecutor(self.num_proc) as pool:
             while chunk := list(islice(rows, _IMAGES_AHEAD)):
-                yield from zip(chunk, pool.map(_encode_image, (row.record for row in chunk)), strict=True)
+                yield from zip(chunk, pool.map(_encode_image, (placed.row for placed in chunk)), strict=True)
 
 
 class _ShardGroup:
     """The shards `group-00000.parquet`, ... of a group, of which the first ones may be there already."""
 
-    def __init__(self, name: str, partial: PartialBuild, rows_per_shard: int) -> None:
+    def __init__(
+        self, name: str, partial: PartialBuild, features: Features, rows_per_shard: int, keeps_reports: bool
+    ) -> None:
         self.name = name
         self.rows_per_shard = rows_per_shard
         self._partial = partial
         self._shards = partial.shards(name)
-        self._features: Features = features()
+        self._features = features
+        self._keeps_reports = keeps_reports
         self._writer: ParquetWriter | None = None
         self._reports: set[str] = set()
         last = self._shards[-1] if self._shards else Shard("", 0, 0, 0, 0, 0, b"")
@@ -182,12 +217,12 @@ class _ShardGroup:
         self._position, self._digest = last.records, last.digest
 
     def check_resumed(self, position: int, digest: bytes) -> None:
-        """Raises OtherRecords when the records up to where the finished shards end are not theirs."""
+        """Raises OtherRecords when the rows up to where the finished shards end are not theirs."""
         if position == self.resumed_after and digest != self._resumed_digest:
             raise OtherRecords
 
     def reach(self, position: int, digest: bytes) -> None:
-        """Note that the split's records up to `position` are used up."""
+        """Note that the split's rows up to `position` are used up."""
         self._position, self._digest = position, digest
 
     def add(self, example: dict[str, Any]) -> None:
@@ -200,7 +235,8 @@ class _ShardGroup:
             )
             self._rows = 0
         self._writer.write(self._features.encode_example(example))
-        self._reports.add(example["report"])
+        if self._keeps_reports:
+            self._reports.add(example["report"])
         self._rows += 1
         if self._rows == self.rows_per_shard:
             self._finish_shard(self._writer)
@@ -243,56 +279,32 @@ class _ShardGroup:
             self._position,
             self._digest,
         )
-        is_train = self.name in (TRAIN, OVERLAP)
-        self._partial.add_shard(self.name, shard, self._temporary, () if is_train else self._reports)
+        self._partial.add_shard(self.name, shard, self._temporary, self._reports)
         self._shards.append(shard)
         self._reports.clear()
 
 
-def _example(row: _Row, image: bytes) -> dict[str, Any]:
-    record = row.record
-    boxes = record.boxes() if callable(record.boxes) else record.boxes
-    return {
-        "image": {"bytes": image, "path": None},
-        "image_id": record.image_id,
-        "study_id": record.study_id,
-        "synthetic": record.synthetic,
-        "report": record.report,
-        "findings": record.findings,
-        "impression": record.impression,
-        **row.text,
-        "counterfactual": {
-            kind: vars(record.counterfactuals[kind]) if kind in record.counterfactuals else None
-            for kind in COUNTERFACTUAL_KINDS
-        },
-        "labels": {name: record.labels.get(name) for name in CHEXPERT_LABELS},
-        "boxes": [vars(box) for box in boxes],
-    }
+def _example(row: Row, image: bytes | None) -> dict[str, Any]:
+    made = {name: value() for name, value in row.items() if callable(value) and name != "image"}
+    return {**row, **made} if image is None else {**row, **made, "image": {"bytes": image, "path": None}}
 
 
-def _encode_image(record: Record) -> bytes | OSError:
-    """The record's image as PNG; an OSError is returned, since the caller decides what it means."""
+def _encode_image(row: Row) -> bytes | OSError | None:
+    """The row's image as PNG, None for a row without one; an OSError is returned: the caller decides what it means."""
+    if "image" not in row:
+        return None
     try:
-        image = record.image()
+        image = row["image"]()
     except OSError as error:
         return error
     if image.mode not in ("L", "RGB"):
-        raise ValueError(f"image {record.image_id} has mode {image.mode}; convert it to L (grey) or RGB, 8 bits")
+        raise ValueError(f"image {row['image_id']} has mode {image.mode}; convert it to L (grey) or RGB, 8 bits")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def _digest(before: bytes, record: Record) -> bytes:
-    """Of a record and those before it; of its image and boxes only the id, for they are not made yet."""
-    stored = (
-        record.image_id,
-        record.study_id,
-        record.synthetic,
-        record.findings,
-        record.impression,
-        record.report,
-        sorted(record.labels.items()),
-        sorted((kind, *vars(edit).values()) for kind, edit in record.counterfactuals.items()),
-    )
+def _digest(before: bytes, row: Row) -> bytes:
+    """Of a row and those before it, less what is made when it is written."""
+    stored = [(name, value) for name, value in row.items() if not callable(value)]
     return hashlib.sha256(before + repr(stored).encode()).digest()

@@ -1,18 +1,18 @@
-"""Records in, a perturbed-pairs dataset out: Parquet shards and a card that `datasets.load_dataset` reads."""
+"""Records in, a dataset out: Parquet shards and a card that `datasets.load_dataset` reads."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from .card import MARKER, DatasetInfo, SplitContents, render_card, render_summary
+from .card import MARKER, DatasetInfo, DatasetKind, SplitContents, left_out_lines, render_card, render_summary
+from .pair_rows import PAIRS, PairRows
 from .partial_build import PartialBuild
 from .perturbations import ReportPerturber
-from .schema import Record, features
-from .shards import OVERLAP, TRAIN, OtherRecords, ShardWriter
-
-UNREADABLE = "image unreadable"
+from .schema import Record
+from .shards import UNREADABLE, OtherRecords, PlainRows, ShardWriter
 
 
 def write_dataset(
@@ -27,13 +27,15 @@ def write_dataset(
     on_unreadable: Literal["raise", "skip"] = "raise",
     progress: bool = True,
 ) -> None:
-    """Write a dataset that `datasets.load_dataset(str(out))` reads, with the configs `default` and `strict`.
+    """Write image-report pairs that `datasets.load_dataset(str(out))` reads, with the configs `default` and `strict`.
 
     The folder is written beside `out`, in the hidden `.NAME.partial`, and moved to `out` when it is whole; two runs
     give the same bytes. Memory does not grow with the number of records: a block of them is held at a time, and a few
     images. A build that is killed or interrupted leaves the hidden folder; the same call takes it up after the last
-    finished shard (whose images are not read again), another call starts anew and says so. An error leaves nothing.
-    A split that ends without rows is not listed in the card, which says so.
+    finished shard, another call starts anew and says so. The images of finished shards are not read again: what the
+    image files hold is not compared, so that a changed one shows only in shards that were not finished, and those
+    that were unreadable are counted but not named again. An error leaves nothing. A split that ends without rows is
+    not listed in the card, which says so.
 
     Args:
         out: the folder to make.
@@ -54,89 +56,148 @@ def write_dataset(
             is writing it.
         OSError: an image cannot be read, under `on_unreadable="raise"`.
     """
+    tagger = perturber.tagger
+
+    @contextmanager
+    def make_rows(partial: PartialBuild) -> Iterator[PairRows]:
+        with perturber.tagging(num_proc) as tagging:
+            yield PairRows(partial, perturber, tagging)
+
+    write_rows(
+        out,
+        splits,
+        info,
+        PAIRS,
+        make_rows=make_rows,
+        made_with={
+            "seed": f"{perturber.seed}, of the perturbations",
+            "tagger": f"spaCy's `{tagger.name}` {tagger.version}, SHA-256 `{tagger.sha256}`",
+        },
+        num_proc=num_proc,
+        rows_per_shard=rows_per_shard,
+        overwrite=overwrite,
+        on_unreadable=on_unreadable,
+        progress=progress,
+    )
+
+
+def write_rows(
+    out: Path,
+    splits: Mapping[str, Iterable[Any]],
+    info: DatasetInfo,
+    kind: DatasetKind,
+    *,
+    make_rows: Callable[[PartialBuild], AbstractContextManager[PlainRows]] = lambda partial: nullcontext(PlainRows()),
+    made_with: Mapping[str, str] | None = None,
+    describe_shards: Callable[[Mapping[str, Sequence[Path]]], Mapping[str, str]] = lambda shards: {},
+    num_proc: int = 1,
+    rows_per_shard: int = 1000,
+    overwrite: bool = False,
+    on_unreadable: Literal["raise", "skip"] = "raise",
+    progress: bool = True,
+) -> None:
+    """Write rows of any columns that `datasets.load_dataset(str(out))` reads, as `write_dataset` writes its pairs.
+
+    Args:
+        out: the folder to make.
+        splits: the rows of each split (`shards.Row`), or the records that become rows.
+        info, num_proc, rows_per_shard, overwrite, on_unreadable, progress: as in `write_dataset`.
+        kind: the columns, and what the card says of all such datasets.
+        make_rows: gives what makes rows of records, for the memory of a build; by default they are rows already.
+        made_with: what else the bytes depend on, by a name for it; the card says it.
+        describe_shards: from the finished shards of each split to further sections of the card, heading to Markdown.
+
+    Raises:
+        ValueError, FileExistsError, OSError: as `write_dataset`.
+    """
     if rows_per_shard < 1 or num_proc < 1:
         raise ValueError(f"rows_per_shard and num_proc must be at least 1, not {rows_per_shard} and {num_proc}")
-    once = [name for name, records in splits.items() if iter(records) is records]
-    if once:
-        raise ValueError(f"split {once[0]} can be iterated only once; give a list, or an object that iterates anew")
-    out = out.resolve()
+    _check_splits(splits)
+    out, made_with = out.resolve(), made_with or {}
     check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    fingerprint = _fingerprint(splits, info, perturber, rows_per_shard, on_unreadable)
-    with PartialBuild(out, fingerprint) as partial, perturber.tagging(num_proc) as tagger:
-
-        def write_splits() -> ShardWriter:
-            shards = ShardWriter(partial, perturber, tagger, num_proc, rows_per_shard, on_unreadable, progress)
-            for name in sorted(splits, key=lambda name: name == TRAIN):  # its overlap is with what the others wrote
-                shards.write_split(name, splits[name])
-            return shards
-
+    options = {"rows_per_shard": rows_per_shard, "on_unreadable": on_unreadable}
+    with (
+        PartialBuild(out, _fingerprint(splits, info, kind, made_with, options)) as partial,
+        make_rows(partial) as rows,
+    ):
+        shards = ShardWriter(partial, kind.features, rows, num_proc, rows_per_shard, on_unreadable, progress)
         try:
-            shards = write_splits()
+            shards.write_splits(splits)
         except OtherRecords:
             partial.start_anew()
-            shards = write_splits()
-        contents = _contents(splits, shards)
-        info = _with_outcome(info, splits, contents, shards.unreadable)
+            shards.write_splits(splits)
+        contents = _contents(splits, rows, shards)
+        info = _with_outcome(info, kind, splits, contents, shards.unreadable)
         if not contents["default"]:
-            raise ValueError(f"no pair to write to {out}: {_reasons(info.left_out)}")
-        card = render_card(info, contents, perturber.tagger, perturber.seed)
+            raise ValueError(f"no {kind.row} to write to {out}; {'; '.join(left_out_lines(info))}")
+        described = describe_shards({name: _files(partial, split) for name, split in contents["default"].items()})
+        info = replace(info, sections={**info.sections, **described})
+        card = render_card(info, kind, contents, made_with)
         (partial.whole / "README.md").write_text(card, encoding="utf-8")
         partial.move_into_place()
     if progress:
         print(render_summary(info, contents))
 
 
+def _check_splits(splits: Mapping[str, Iterable[Any]]) -> None:
+    """Raises ValueError where a killed build could not be taken up."""
+    once = [name for name, records in splits.items() if iter(records) is records]
+    if once:
+        raise ValueError(f"split {once[0]} can be iterated only once; give a list, or an object that iterates anew")
+
+
 def _fingerprint(
-    splits: Mapping[str, Iterable[Record]],
+    splits: Mapping[str, Iterable[Any]],
     info: DatasetInfo,
-    perturber: ReportPerturber,
-    rows_per_shard: int,
-    on_unreadable: str,
+    kind: DatasetKind,
+    made_with: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the bytes of the dataset depend on, but for the records, whose digests stand beside the shards."""
     packages = {name: version(name) for name in ("datasets", "pyarrow", "pillow")}
     return {
         **{name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(info).items()},
         "splits": list(splits),
-        "seed": perturber.seed,
-        "tagger": asdict(perturber.tagger),
-        "features": features()._to_yaml_list(),
-        "rows_per_shard": rows_per_shard,
-        "on_unreadable": on_unreadable,
+        **made_with,
+        "features": kind.features._to_yaml_list(),
+        **options,
         "package versions": packages,
     }
 
 
-def _contents(splits: Mapping[str, Iterable[Record]], shards: ShardWriter) -> dict[str, dict[str, SplitContents]]:
-    default = {**shards.contents}
-    if TRAIN in splits:
-        default[TRAIN] = _joined(default[TRAIN], default.pop(OVERLAP))
-    return {
-        config: {name: groups[name] for name in splits if groups[name].rows}
-        for config, groups in (("default", default), ("strict", shards.contents))
+def _contents(splits: Iterable[str], rows: PlainRows, shards: ShardWriter) -> dict[str, dict[str, SplitContents]]:
+    every = {
+        config: {name: _joined([shards.contents[group] for group in rows.groups(name, config)]) for name in splits}
+        for config in rows.configs
     }
+    return {config: {name: split for name, split in found.items() if split.rows} for config, found in every.items()}
 
 
-def _joined(first: SplitContents, second: SplitContents) -> SplitContents:
+def _joined(groups: Sequence[SplitContents]) -> SplitContents:
     return SplitContents(
-        (*first.patterns, *second.patterns),
-        first.rows + second.rows,
-        first.arrow_bytes + second.arrow_bytes,
-        first.file_bytes + second.file_bytes,
+        tuple(pattern for group in groups for pattern in group.patterns),
+        sum(group.rows for group in groups),
+        sum(group.arrow_bytes for group in groups),
+        sum(group.file_bytes for group in groups),
     )
+
+
+def _files(partial: PartialBuild, split: SplitContents) -> list[Path]:
+    return [path for pattern in split.patterns for path in sorted(partial.whole.glob(pattern))]
 
 
 def _with_outcome(
     info: DatasetInfo,
-    splits: Mapping[str, Iterable[Record]],
+    kind: DatasetKind,
+    splits: Iterable[str],
     contents: Mapping[str, Mapping[str, SplitContents]],
     unreadable: int,
 ) -> DatasetInfo:
     """Add what only writing tells: images that could not be read, and splits that ended without rows."""
     left_out = {**info.left_out, UNREADABLE: unreadable} if unreadable else info.left_out
     missing = [
-        f"Split `{name}` has no pair"
+        f"Split `{name}` has no {kind.row}"
         + (f" in `{config}`" if name in contents["default"] else "")
         + ": it is not listed."
         for name in splits
@@ -144,12 +205,6 @@ def _with_outcome(
         if name not in contents[config] and (config == "default" or name in contents["default"])
     ]
     return replace(info, left_out=left_out, notes=(*info.notes, *missing))
-
-
-def _reasons(left_out: Mapping[str, int]) -> str:
-    return (
-        ", ".join(f"{count} left out ({reason})" for reason, count in left_out.items() if count) or "no record given"
-    )
 
 
 def check_replaceable(out: Path, overwrite: bool) -> None:

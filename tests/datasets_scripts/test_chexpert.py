@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_helpers import file_hashes, image_ids, load
+from dataset_helpers import file_hashes, image_ids, licence_in, load
 from PIL import Image
 
 from datasets_scripts.__main__ import main
-from datasets_scripts.chexpert import image_label_features
+from datasets_scripts.chexpert_card import KIND
 from datasets_scripts.chexpert_images import CheXpertImage, draw_paper_split
 from datasets_scripts.schema import CHEXPERT_LABELS
 
@@ -97,7 +97,7 @@ def test_lateral_views_come_with_all_views(source: Path) -> None:
 def test_the_columns_are_those_of_a_pairs_dataset_that_need_no_report(source: Path) -> None:
     rows = load(build(source))["train"]
 
-    assert rows.features == image_label_features()
+    assert rows.features == KIND.features
     assert rows.column_names == ["image", "image_id", "study_id", "synthetic", "labels"]
     assert (rows[1]["study_id"], rows[1]["synthetic"]) == ("patient00002/study1", False)
 
@@ -144,9 +144,11 @@ def test_the_card_says_the_policies_and_counts_every_label(source: Path) -> None
 
 
 def test_the_card_names_licence_and_inputs_and_no_folder_of_the_machine(source: Path) -> None:
-    card = (build(source) / "README.md").read_text()
+    out = build(source)
 
-    assert "license: other" in card
+    card = (out / "README.md").read_text()
+    name = "stanford-university-dataset-research-use-agreement"
+    assert licence_in(out) == ("other", name, "https://stanfordmlgroup.github.io/competitions/chexpert/")
     assert "Stanford University Dataset Research Use Agreement" in card
     assert "input `train.csv`: SHA-256" in card
     assert str(source.parent) not in card
@@ -172,6 +174,15 @@ def test_an_unreadable_image_is_named_and_counted(source: Path, caplog: pytest.L
     assert "patient00001/study1/view1_frontal.jpg" in caplog.text
 
 
+def test_the_labels_of_an_unreadable_image_are_not_counted(source: Path) -> None:
+    (source / "train/patient00002/study1/view1_frontal.jpg").write_bytes(b"no image")
+
+    card = (build(source, "--uncertain", "ones") / "README.md").read_text()
+
+    assert "| Consolidation | 0 | 1 | 1 | 0 | 1 | 0 |" in card
+    assert "| Pleural Effusion | 0 | 0 | 2 | 0 | 1 | 0 |" in card
+
+
 def test_the_full_size_corpus_and_gzipped_tables_are_read_alike(source: Path) -> None:
     rows = "\n".join([HEADER, *(csv_row(*row, root="CheXpert-v1.0") for row in TRAIN)])
     (source / "train.csv").unlink()
@@ -192,7 +203,7 @@ def test_a_split_without_images_is_not_listed_and_the_card_says_so(source: Path)
     out = build(source)
 
     assert list(load(out)) == ["train"]
-    assert "Split `validation` has no row" in (out / "README.md").read_text()
+    assert "Split `validation` has no image" in (out / "README.md").read_text()
 
 
 def test_the_paper_s_split_has_its_sizes_and_shares_no_patient() -> None:

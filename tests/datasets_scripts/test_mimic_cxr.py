@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_helpers import file_hashes, image_ids, load
+from dataset_helpers import file_hashes, image_ids, licence_in, load
 from PIL import Image
 
 from datasets_scripts.__main__ import main
@@ -261,9 +261,11 @@ def test_what_is_missing_is_counted_under_its_reason_and_the_first_is_named(
 
 
 def test_the_card_names_licence_inputs_and_command_and_no_folder_of_the_machine(with_reports: Path) -> None:
-    text = card(build(with_reports, "--reports", str(with_reports / "mimic_cxr_sectioned.csv")))
+    out = build(with_reports, "--reports", str(with_reports / "mimic_cxr_sectioned.csv"))
 
-    assert "license: other" in text
+    text = card(out)
+    link = "https://physionet.org/content/mimic-cxr-jpg/view-license/2.0.0/"
+    assert licence_in(out) == ("other", "physionet-credentialed-health-data-license-1.5.0", link)
     assert "PhysioNet Credentialed Health Data License 1.5.0" in text
     assert "input `mimic-cxr-2.0.0-split.csv.gz`: SHA-256" in text
     assert "input `mimic_cxr_sectioned.csv`: SHA-256" in text

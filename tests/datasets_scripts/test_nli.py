@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_helpers import file_hashes, load
+from dataset_helpers import file_hashes, licence_in, load
 
 from datasets_scripts.__main__ import main
-from datasets_scripts.nli import nli_features
+from datasets_scripts.nli import KIND
 
 # As PhysioNet publishes them, less the sentences; MedNLI's lines also hold SNLI's parses.
 MEDNLI_KEYS = ("gold_label", "pairID", "sentence1", "sentence1_binary_parse", "sentence1_parse", "sentence2")
@@ -60,7 +60,7 @@ def test_mednli_has_its_three_splits_with_premise_hypothesis_label_and_pair_id(m
 
     dataset = load(mednli / "out")
     assert {name: len(rows) for name, rows in dataset.items()} == {"train": 4, "validation": 4, "test": 4}
-    assert dataset["train"].features == nli_features()
+    assert dataset["train"].features == KIND.features
     assert dataset["train"].features["label"].names == ["entailment", "neutral", "contradiction"]
     assert dataset["test"][2] == {
         "premise": "History of finding 2.",
@@ -96,13 +96,23 @@ def test_the_card_names_source_licence_counts_inputs_and_command(mednli: Path) -
     build("mednli", mednli, mednli / "out")
 
     card = (mednli / "out" / "README.md").read_text()
-    assert "license: other" in card
     assert "PhysioNet Credentialed Health Data License 1.5.0" in card
     assert "may be shared" in card
     assert "- `train`: 1 entailment, 2 neutral, 1 contradiction" in card
     assert "python -m datasets_scripts build mednli --source" in card
     assert str(mednli.parent) not in card
     assert all(f"input `{name}`: SHA-256" in card for name in MEDNLI_FILES)
+
+
+@pytest.mark.parametrize(("name", "project"), [("mednli", "mednli"), ("radnli", "radnli-report-inference")])
+def test_the_card_names_the_licence_as_the_hub_wants_it_and_links_the_corpus_s_page_of_it(
+    name: str, project: str, request: pytest.FixtureRequest
+) -> None:
+    source: Path = request.getfixturevalue(name)
+    build(name, source, source / "out")
+
+    link = f"https://physionet.org/content/{project}/view-license/1.0.0/"
+    assert licence_in(source / "out") == ("other", "physionet-credentialed-health-data-license-1.5.0", link)
 
 
 def test_two_builds_give_the_same_bytes(mednli: Path) -> None:

@@ -248,7 +248,7 @@ def test_strict_may_have_no_training_split(tmp_path: Path, perturber: ReportPert
 def test_nothing_to_write_is_an_error_with_the_reasons(tmp_path: Path, perturber: ReportPerturber) -> None:
     info = replace(INFO, left_out={"image not found": 12})
 
-    with pytest.raises(ValueError, match=r"no pair to write .*: 12 left out \(image not found\)"):
+    with pytest.raises(ValueError, match=r"no pair to write .*; left out: 12 \(image not found\)"):
         write_dataset(tmp_path / "out", {"train": []}, info, perturber, progress=False)
 
     assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,6 @@
 import logging
 import os
 import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_helpers import INFO, file_hashes, grey_image, image_ids, load, record
+from dataset_helpers import INFO, file_hashes, grey_image, image_ids, load, record, run_script
 from PIL import Image
 
 from datasets_scripts.perturbations import ReportPerturber
@@ -100,12 +98,9 @@ def test_the_third_run_after_two_kills_ends_with_the_bytes_of_one_that_was_never
     tmp_path: Path, undisturbed: dict[str, str]
 ) -> None:
     out = tmp_path / "out"
-    path = os.pathsep.join((str(Path(__file__).parent), *sys.path))
 
     def run(killed_at: str) -> int:
-        return subprocess.run(
-            [sys.executable, "-c", KILLED, str(out), killed_at], env={**os.environ, "PYTHONPATH": path}, check=False
-        ).returncode
+        return run_script(KILLED, str(out), killed_at).returncode
 
     assert [run("validation-2"), run("train-6")] == [-signal.SIGKILL, -signal.SIGKILL]
     assert not out.exists()
@@ -156,6 +151,17 @@ def test_unreadable_images_of_both_runs_are_counted(interrupted: Path, perturber
     build(interrupted, perturber)
 
     assert f"| {UNREADABLE} | 2 |" in (interrupted / "README.md").read_text()
+
+
+def test_a_report_of_a_finished_training_shard_is_none_of_an_evaluated_split(
+    tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets_scripts.shards._IMAGES_AHEAD", 1)
+    splits = {"train": [record(image_id, "clear lungs") for image_id in "abc"]}
+
+    build(tmp_path / "out", perturber, splits, rows_per_shard=1)
+
+    assert image_ids(load(tmp_path / "out", "strict")) == {"train": ["a", "b", "c"]}
 
 
 @pytest.mark.parametrize(
