@@ -23,6 +23,7 @@ from .perturbations import ReportPerturber
 from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Record
+from .shards import NamedFault
 from .table_card import describe
 from .table_files import TableRow, read_table, table_columns
 from .table_rows import SPLITS, Layout, Pair, RowFault, check_image_file, label_columns, read_pair
@@ -55,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation", type=float, default=0.1, help="share of the studies, without a split column (default 0.1)"
     )
     add_image_size(parser)
-    parser.add_argument("--licence", default="unknown", help="of the data, as the Hugging Face Hub names it")
+    parser.add_argument(
+        "--licence", default="unknown", help="of the data, as the Hugging Face Hub names it; `other`: its terms decide"
+    )  # fmt: skip
     parser.add_argument("--synthetic", action="store_true", help="the images were generated, not taken of patients")
     add_perturbing(parser, "splits, perturbations and counterfactuals")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset in --out")
@@ -243,7 +246,7 @@ class SplitRecords:
 
 @dataclass(frozen=True)
 class RowImage:
-    """Reads a row's image when the writer asks for it; the row is named if it cannot be read."""
+    """Reads a row's image when the writer asks for it, and names the row if it cannot be read: the writer does not."""
 
     number: int
     path: Path
@@ -251,12 +254,12 @@ class RowImage:
     name: str
 
     def __call__(self) -> Image.Image:
-        """Raises OSError: the file is damaged."""
+        """Raises NamedFault: the file is damaged."""
         try:
             return load_radiograph(self.path, self.image_size)
         except OSError as error:
             log_fault(self.number, UNREADABLE, self.name, after_bar=True)
-            raise OSError(f"row {self.number}: {error}") from error
+            raise NamedFault(f"row {self.number}: {error}") from error
 
 
 def log_fault(number: int, reason: str, file: str, *, after_bar: bool = False) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_helpers import file_hashes, image_ids, load
+from dataset_helpers import file_hashes, image_ids, licence_in, load
 from PIL import Image
 from pydicom.data import get_testdata_file
 from table_helpers import build, save_image, write_csv
@@ -183,6 +183,17 @@ def test_the_card_names_columns_licence_input_and_the_command_without_folders(tm
         "build table --table t.csv --image_root images --out DIR --image_column image --report_column report" in card
     )
     assert str(tmp_path) not in card
+
+
+def test_the_card_says_of_a_licence_that_the_hub_has_no_name_for_that_its_terms_decide(
+    tmp_path: Path, images: Path
+) -> None:
+    table = write(tmp_path / "t.csv", ROWS)
+
+    assert build(table, images, tmp_path / "out", *FLAGS, "--licence", "other") == 0
+
+    assert licence_in(tmp_path / "out") == ("other", None, None)
+    assert "its terms decide" in (tmp_path / "out/README.md").read_text()
 
 
 def test_the_number_of_processes_does_not_change_the_bytes(tmp_path: Path, images: Path) -> None:

@@ -256,6 +256,21 @@ def test_a_row_with_the_id_of_a_row_that_was_not_built_is_no_duplicate(
     }
 
 
+def test_a_damaged_image_is_named_on_one_line_and_not_by_the_writer_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    save_image(tmp_path / "good.png")
+    damaged = save_image(tmp_path / "damaged.jpg", size=(200, 160))
+    damaged.write_bytes(damaged.read_bytes()[:-4000])
+    table = write_csv(tmp_path / "t.csv", HEADER, [("a", "good.png", "Good."), ("b", "damaged.jpg", "Damaged.")])
+
+    assert build(table, tmp_path, tmp_path / "out", "--validation", "0") == 0
+
+    named = [line for line in capsys.readouterr().err.splitlines() if "damaged.jpg" in line]
+    assert named == [f"row 2: {UNREADABLE}: damaged.jpg"]
+    assert "damaged.jpg" not in caplog.text
+
+
 @pytest.mark.usefixtures("without_edits")
 def test_text_of_parquet_that_is_not_utf8_spoils_its_own_row_alone(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png")
