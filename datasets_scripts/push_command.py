@@ -20,9 +20,14 @@ _SOURCE = re.compile(r"^## Source and licence\n+(.*?)\s*(?=^## |\Z)", re.MULTILI
 
 @dataclass(frozen=True)
 class _Card:
-    """What a dataset's card says: the licence, if any, the source, and the glob patterns of its files."""
+    """What a dataset's card says: the licence, if any, the source, and the glob patterns of its files.
+
+    A licence that the Hub calls `other` may have a name, and a link to its text.
+    """
 
     licence: str | None
+    licence_name: str | None
+    licence_link: str | None
     source: str
     patterns: tuple[str, ...]
 
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """
     card = _read_card(args.folder)
     if args.public:
-        print(f"{publication_notice(card.licence)}\n\n{card.source}".rstrip())
+        print(f"{publication_notice(card.licence, card.licence_name, card.licence_link)}\n\n{card.source}".rstrip())
         if not args.yes and not _confirmed(args.repo_id):
             print("nothing was uploaded", file=sys.stderr)
             return NOTHING_UPLOADED
@@ -57,10 +62,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def publication_notice(licence: str | None) -> str:
-    """What a licence, named by its identifier on the Hub, means for publishing perturbed reports, in words."""
+def publication_notice(licence: str | None, name: str | None = None, link: str | None = None) -> str:
+    """What a licence means for publishing a dataset, in words.
+
+    Args:
+        licence: its identifier on the Hub.
+        name, link: of one that is `other` there: the builders name data use agreements so.
+    """
     if licence is None:
         return "The card names no licence: publish it only if the data are yours to give."
+    if licence == "other" and name is not None:
+        return (
+            f"The source's licence is {name} ({link or 'no link'}). Such an agreement is with those who signed it and "
+            "forbids handing the data, or what is made of them, to others: do not publish this."
+        )
+    if licence == "other":
+        return (
+            "The source's licence is its own (`other`), and not named: its terms decide whether you may publish this."
+        )
     if "-nd" in licence:
         return (
             f"The source's licence is {licence}, which forbids sharing adaptations. Perturbed and edited reports are "
@@ -84,13 +103,15 @@ def _read_card(folder: Path) -> _Card:
         raise ValueError(f"{str(folder)!r} holds no dataset (no README.md): give a folder that `build` wrote")
     try:
         card = RepoCard.load(path, ignore_metadata_errors=False)
-        splits = [split for config in card.data.to_dict()["configs"] for split in config["data_files"]]
+        data = card.data.to_dict()
+        splits = [split for config in data["configs"] for split in config["data_files"]]
         paths = [[split["path"]] if isinstance(split["path"], str) else split["path"] for split in splits]
     except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{str(path)!r} is no card of a perturbed-pairs dataset: it names no data files") from error
+        raise ValueError(f"{str(path)!r} is no card of a dataset: it names no data files") from error
     patterns = tuple(dict.fromkeys(chain.from_iterable(paths)))
     for pattern in patterns:
         if not any(folder.glob(pattern)):
             raise ValueError(f"{str(folder)!r} has no file {pattern!r}, which its card names: build it again")
     source = _SOURCE.search(card.text)
-    return _Card(card.data.to_dict().get("license"), source[1] if source else "", patterns)
+    licence = (data.get("license"), data.get("license_name"), data.get("license_link"))
+    return _Card(*licence, source[1] if source else "", patterns)

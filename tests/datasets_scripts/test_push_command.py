@@ -17,6 +17,7 @@ import datasets_scripts
 from datasets_scripts import __main__ as cli
 from datasets_scripts import push_command
 from datasets_scripts.perturbations import ReportPerturber
+from datasets_scripts.physionet import PHYSIONET_LICENCE, licence_page
 from datasets_scripts.push_command import publication_notice
 from datasets_scripts.writer import write_dataset
 
@@ -152,6 +153,24 @@ def test_a_licence_is_put_into_words():
     assert "permission" not in publication_notice("cc-by-4.0")
     assert "cc-by-4.0" in publication_notice("cc-by-4.0")
     assert "names no licence" in publication_notice(None)
+    assert "its terms decide" in publication_notice("other")
+
+
+def test_a_data_use_agreement_is_named_and_linked_and_said_to_forbid_publishing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], perturber: ReportPerturber
+):
+    agreement = {"licence_name": PHYSIONET_LICENCE, "licence_link": licence_page("mimic-cxr", "2.1.0")}
+    info = replace(INFO, licence="other", **agreement)
+    write_dataset(tmp_path / "pairs", {"train": [record("a", "clear")]}, info, perturber, progress=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no\n"))
+
+    assert cli.main(["push", str(tmp_path / "pairs"), "--repo_id", "org/pairs", "--public"]) == 1
+
+    out = capsys.readouterr().out
+    assert "physionet-credentialed-health-data-license-1.5.0" in out
+    assert "https://physionet.org/content/mimic-cxr/view-license/2.1.0/" in out
+    assert "forbids handing the data" in out
+    assert "stay under it" not in out
 
 
 @pytest.mark.parametrize(
