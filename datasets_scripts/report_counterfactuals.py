@@ -46,7 +46,7 @@ RULES: Mapping[str, Callable[[ReportText], list[TextEdit]]] = MappingProxyType(
 class ReportEditor:
     """Edits reports so that they contradict their images.
 
-    An edit depends on (seed, study id, findings, kind) alone.
+    An edit depends on (seed, study id, findings, kind) alone, and not on the case and the line breaks of the findings.
 
     Args:
         seed: of the choice where a report allows several edits of a kind.
@@ -78,17 +78,17 @@ class ReportEditor:
 
     def edit_batch(self, studies: Iterable[tuple[str, str]]) -> Iterator[dict[str, Counterfactual]]:
         """The counterfactuals of many reports, in order: of each (study id, findings as written)."""
-        studies = list(studies)
+        studies = [(study_id, " ".join(findings.split())) for study_id, findings in studies]  # lines may be wrapped
         parsed = self._parser.parse(findings for _, findings in studies)
         for (study_id, findings), text in zip(studies, parsed, strict=True):
             report = normalize_report(findings)
-            edits = {kind: self._choose(kind, study_id, findings, rule(text)) for kind, rule in RULES.items()}
+            edits = {kind: self._choose(kind, study_id, report, rule(text)) for kind, rule in RULES.items()}
             yield {kind: _counterfactual(report, findings, edit) for kind, edit in edits.items() if edit is not None}
 
-    def _choose(self, kind: str, study_id: str, findings: str, edits: Sequence[TextEdit]) -> TextEdit | None:
+    def _choose(self, kind: str, study_id: str, report: str, edits: Sequence[TextEdit]) -> TextEdit | None:
         if not edits:
             return None
-        key = f"report_counterfactuals\0{self._seed}\0{study_id}\0{kind}\0{findings}"
+        key = f"report_counterfactuals\0{self._seed}\0{study_id}\0{kind}\0{report}"
         return edits[int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % len(edits)]
 
 

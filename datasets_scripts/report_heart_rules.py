@@ -24,21 +24,21 @@ _NORMAL = (
     rf"(?:(?:of |within |at |in )?{_LIMITS}|(?:of )?(?:upper |top |high |low )?normal|unremarkable"
     rf"|not (?:significantly |grossly )?enlarged)(?: (?:in |for )?(?:overall )?{_SIZES})?"
 )
-_BE = r"(?:is|are|appears?(?: to be)?|remains?|was|were)"
+_BE = r"(?::| (?:is|are|appears?(?: to be)?|remains?|was|were))"
 _ADVERBS = r"(?:(?:grossly|again|also|overall|still|stable and|persistently) )*"
 _DEGREE = r"(?:(?:mild|mildly|moderate|moderately|severely|markedly|slightly|borderline|marked|severe) )?"
 _END = r"(?=\s*(?:[.,;]|$)|\s+(?:and|with|without|for)\b)"
 
-_IS_NORMAL = re.compile(rf"\b{_HEART}{_PARTS} (?:{_BE} )?(?P<state>{_ADVERBS}{_NORMAL}){_END}", re.IGNORECASE)
+_IS_NORMAL = re.compile(rf"\b{_HEART}{_PARTS}{_BE}? (?P<state>{_ADVERBS}{_NORMAL}){_END}", re.IGNORECASE)
 _NORMAL_HEART = re.compile(rf"\b(?:a )?normal {_HEART}(?! and (?:clear )?lungs| size| mediastin)\b", re.IGNORECASE)
 _NORMAL_SIZE = re.compile(rf"\bnormal {_SIZES} of (?=(?:the )?{_HEART}\b)", re.IGNORECASE)
 _IS_ENLARGED = re.compile(
-    rf"\b(?P<subject>{_HEART}) (?:{_BE} )?(?P<state>{_ADVERBS}{_DEGREE}enlarged)(?: in size)?\b", re.IGNORECASE
+    rf"\b(?P<subject>{_HEART}){_BE}? (?P<state>{_ADVERBS}{_DEGREE}enlarged)(?: in size)?\b", re.IGNORECASE
 )
 _ENLARGED_HEART = re.compile(rf"\b(?:an? )?{_DEGREE}enlarged (?={_HEART}\b)", re.IGNORECASE)
 _ENLARGEMENT = re.compile(rf"\b{_DEGREE}enlargement of (?=(?:the )?{_HEART}\b)", re.IGNORECASE)
 _CARDIOMEGALY = re.compile(
-    r"(?P<before>^|[.,;]\s+|\bthere is (?:a )?|\bwith |\band )"
+    r"(?P<before>^|[.,;:]\s+|\bthere is (?:a )?|\bwith |\band )"
     r"(?P<state>(?:(?:stable|unchanged|persistent|mild|moderate|severe|marked|borderline|minimal)\s+)*cardiomegaly)\b"
     r"(?P<end>\s*(?:[.;]|$))?",
     re.IGNORECASE,

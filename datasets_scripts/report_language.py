@@ -4,6 +4,7 @@ A rule (spaCy's SpanRuler over the reviewed list `data/report_findings.tsv`) fin
 (Chapman et al., 2001) with its clinical terms decides which are denied. No statistical model takes part.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ HEART = "heart"
 """The fact of the terms for an enlarged heart."""
 
 _SENTENCE_ENDS = [".", "..", "...", "!", "?", ".,"]
+_LABEL = re.compile(r"(?:\d+\. )?[^\W\d]\w*(?:[ /,&-]+\w+){0,3}: (?=\S)")
+"""What a structured report puts before a sentence: `Lungs: Clear.`"""
 
 # `free` after a finding is free air far more often than NegEx's "is free"; `versus` and `with` deny nothing here.
 _ADDED = {
@@ -82,7 +85,10 @@ class TextEdit:
 
 @dataclass(frozen=True)
 class ReportText:
-    """A report as written, its sentences as `(start, end)` characters, and the findings that it mentions, in order."""
+    """A report as written, its sentences as `(start, end)` characters, and the findings that it mentions, in order.
+
+    A sentence begins after its label, such as `Lungs:`.
+    """
 
     text: str
     sentences: tuple[tuple[int, int], ...]
@@ -115,9 +121,9 @@ class ReportParser:
         self._nlp.add_pipe("negex", config={"neg_termset": _negations(), "span_keys": [_SPANS]})
 
     def parse(self, reports: Iterable[str]) -> Iterator[ReportText]:
-        """Parse reports as written, in order."""
-        for doc in self._nlp.pipe(reports):
-            yield _report_text(doc)
+        """Parse reports as written, in order; their case makes no difference."""
+        for doc, text in self._nlp.pipe(((_lower(text), text) for text in reports), as_tuples=True):
+            yield _report_text(text, doc)
 
 
 def _negations() -> dict[str, list[str]]:
@@ -128,12 +134,22 @@ def _negations() -> dict[str, list[str]]:
     }
 
 
-def _report_text(doc: Doc) -> ReportText:
+def _lower(text: str) -> str:
+    # spaCy's tokenizer splits `cannot` but not `CANNOT`. Only the dotted capital I has a longer lower case.
+    return text.replace("\u0130", "I").lower()
+
+
+def _report_text(text: str, doc: Doc) -> ReportText:
     mentions = tuple(
-        Mention(terms()[span.text.lower()], span.start_char, span.end_char, bool(span._.negex))
+        Mention(terms()[span.text], span.start_char, span.end_char, bool(span._.negex))
         for span in sorted(doc.spans[_SPANS], key=lambda span: span.start)
     )
-    return ReportText(doc.text, tuple((sent.start_char, sent.end_char) for sent in doc.sents), mentions)
+    return ReportText(text, tuple(_after_label(text, sent.start_char, sent.end_char) for sent in doc.sents), mentions)
+
+
+def _after_label(text: str, start: int, end: int) -> tuple[int, int]:
+    label = _LABEL.match(text, start, end)
+    return (label.end() if label else start), end
 
 
 @cache

@@ -92,8 +92,8 @@ def _frame(
     plural = bool(_PLURAL_HEAD.search(head)) if head else item.plural
     begin, denial = cue.start(), "no"
     if cue["there"]:
-        there, be = cue["there"].split(" ", 1)
-        be = be.removesuffix(" no").lower()
+        there = cue["there"].split()[0]
+        be = cue["there"].lower().removeprefix("there ").removesuffix(" no")
         return begin, f"{there} {be if plural == (be in _PLURAL_BE) else _BE[be]} {phrase}", denial
     if cue["absent"]:
         return begin, f"{'show' if cue['verb'].lower() in ('are', 'appear', 'remain') else 'shows'} {phrase}", denial

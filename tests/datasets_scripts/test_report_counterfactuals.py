@@ -24,6 +24,9 @@ SENTENCES = (
     "T-spine osteophytes\nare  noted.",
     "1. Calcified granuloma in the right lower lobe.",
     "½ naïve — non-words…",
+    "There are no effusions.",
+    "Cannot exclude a small right pneumothorax.",
+    "Lungs: No focal consolidation.",
 )
 FINDINGS = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=5).map(" ".join)
 WORDS = st.sampled_from(" ".join(SENTENCES).split(" "))
@@ -72,6 +75,33 @@ def test_every_span_gives_its_text_in_whole_words_and_keeps_all_others(findings:
         check_span(report, counterfactual)
 
 
+@settings(max_examples=60, deadline=None)
+@given(findings=FINDINGS)
+def test_case_and_line_breaks_change_no_edit(findings: str) -> None:
+    expected = edit(findings)
+
+    assert edit(findings.upper()) == expected
+    assert edit(findings.replace(" ", "\n")) == expected
+
+
+def test_capitals_are_negated_too() -> None:
+    assert edit("There are NO effusions.")["negation"].text == "there are effusions"
+    assert edit("THERE IS NO PNEUMOTHORAX.")["negation"].text == "there is a pneumothorax"
+
+
+def test_a_phrase_that_a_line_break_divides_is_found() -> None:
+    assert edit("No pleural\neffusion. Heart\nsize is normal.").keys() == {"negation", "heart_size"}
+
+
+def test_the_sentences_of_a_structured_report_are_edited() -> None:
+    found = edit("Lungs: Clear. Pleura: No effusion. Heart: Normal size.")
+
+    assert {kind: counterfactual.text for kind, counterfactual in found.items()} == {
+        "negation": "lungs clear pleura there is an effusion heart normal size",
+        "heart_size": "lungs clear pleura no effusion heart enlarged",
+    }
+
+
 @settings(max_examples=25, deadline=None)
 @given(batch=st.lists(FINDINGS, min_size=1, max_size=4))
 def test_an_edit_depends_on_its_own_report_and_not_on_the_batch(batch: list[str]) -> None:
@@ -105,6 +135,7 @@ def test_at_least_95_percent_of_openi_s_reports_have_a_counterfactual() -> None:
     counterfactuals = list(EDITOR.edit_batch(studies))
 
     assert sum(map(bool, counterfactuals)) >= 0.95 * len(studies)
+    assert counterfactuals == list(EDITOR.edit_batch((study_id, findings.upper()) for study_id, findings in studies))
     for (_, findings), found in zip(studies, counterfactuals, strict=True):
         for counterfactual in found.values():
             check_span(normalize_report(findings), counterfactual)

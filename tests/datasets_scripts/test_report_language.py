@@ -45,6 +45,12 @@ def test_spans_are_characters_of_the_report_as_written(parser: ReportParser) -> 
     assert [report.text[start:end] for start, end in report.sentences] == ["Lungs clear..", "NO  Pneumothorax."]
 
 
+def test_a_sentence_begins_after_its_label(parser: ReportParser) -> None:
+    report = next(parser.parse(["LUNGS: Clear. Heart and mediastinum: Normal. Seen at 3:30."]))
+
+    assert [report.text[start:end] for start, end in report.sentences] == ["Clear.", "Normal.", "Seen at 3:30."]
+
+
 def test_plurals_are_terms_that_take_no_article() -> None:
     assert terms()["nodule"].takes_article
     assert not terms()["nodules"].takes_article

@@ -183,6 +183,9 @@ def test_a_degree_is_turned_round(parser: ReportParser, text: str, expected: set
         ("Cardiomegaly with vascular congestion.", "Normal heart size with vascular congestion."),
         ("No cardiomegaly.", "Cardiomegaly."),
         ("Moderate enlargement of the heart.", "Normal size of the heart."),
+        ("Heart: Normal in size.", "Heart: enlarged."),
+        ("Heart: Mildly enlarged.", "Heart: normal in size."),
+        ("Heart: Mild cardiomegaly.", "Heart: No cardiomegaly."),
     ],
 )
 def test_heart_size_is_turned_round(parser: ReportParser, text: str, expected: str) -> None:
