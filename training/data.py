@@ -15,7 +15,7 @@ from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from PIL import Image as PILImage
 
 from datasets_scripts import phantom
-from datasets_scripts.perturbations import PERTURBATIONS
+from datasets_scripts.perturbations import PERTURBATIONS, normalize_report
 from datasets_scripts.radiographs import UNREADABLE_IMAGE
 from datasets_scripts.schema import features
 from modeling_prd import PRDProcessor
@@ -115,15 +115,18 @@ def load_pairs(arguments: DataArguments) -> Pairs:
     come; a streamed evaluation split is gathered in memory.
 
     Raises:
-        ValueError: as `load_split`; a report is empty; an `image_id` stands twice; an image of the evaluation split
-            does not decode; those of the training split are decoded when their batch comes.
+        ValueError: as `load_split`; a report is empty; an `image_id` stands twice; a report to be perturbed afresh is
+            not normalised or has no tag for each word; an image of the evaluation split does not decode; those of the
+            training split are decoded when their batch comes.
     """
     data, name = arguments.data or str(phantom_folder(arguments)), arguments.data_config
     most_train, most_eval = arguments.max_train_images, arguments.max_eval_images
+    fresh = arguments.perturbations == "fresh"
     if arguments.streaming:
         stream = _first(stream_split(data, name, arguments.train_split), most_train)
         # Without the images' column, about half the bytes are fetched: the read-ahead takes some of the images along.
-        texts = load_dataset(data, name, split=arguments.train_split, streaming=True, columns=_TEXT_COLUMNS)
+        columns = [*_TEXT_COLUMNS, "tags"] if fresh else _TEXT_COLUMNS
+        texts = load_dataset(data, name, split=arguments.train_split, streaming=True, columns=columns)
         train_texts = gather(_first(texts, most_train).map(_keep_antonyms))
         validation = gather(_first(stream_split(data, name, arguments.eval_split), most_eval))
         pairs = Pairs(PairStream(stream, len(train_texts)), train_texts, validation)
@@ -132,6 +135,8 @@ def load_pairs(arguments: DataArguments) -> Pairs:
         pairs = Pairs(train, train, _first(load_split(data, name, arguments.eval_split), most_eval))
     _check_reports(pairs.train_texts, arguments.train_split)
     _check_reports(pairs.validation, arguments.eval_split)
+    if fresh:
+        _check_tags(pairs.train_texts, arguments.train_split)
     for row in pairs.validation.select_columns(["image", "image_id"]):
         decode_image(row)
     return pairs
@@ -156,6 +161,21 @@ def _check_reports(texts: Dataset, split: str) -> None:
         if image_id in seen:
             raise ValueError(f"image_id {image_id!r} stands in two rows of split {split!r}: make it unique")
         seen.add(image_id)
+
+
+def _check_tags(texts: Dataset, split: str) -> None:
+    for image_id, report, tags in zip(texts["image_id"], texts["report"], texts["tags"], strict=True):
+        words, found = report.split(), (tags or "").split()
+        if report != normalize_report(report):
+            raise ValueError(
+                f"the report of image {image_id!r} in split {split!r} is not normalised, as fresh perturbations need "
+                "it: build the dataset with datasets_scripts"
+            )
+        if len(words) != len(found):
+            raise ValueError(
+                f"image {image_id!r} in split {split!r} has {len(found)} tags for the {len(words)} words of its "
+                "report, and fresh perturbations need one a word: build the dataset with datasets_scripts"
+            )
 
 
 def training_texts(train: Dataset) -> Iterator[str]:

@@ -20,7 +20,8 @@ from modeling_prd.processing_prd import NO_WORD
 
 from .data import PairCollator, decode_image, report_id
 
-_CHECKED_REPORTS = 500
+_CHECKED_REPORTS = 20_000
+_CHECKED_AT_ONCE = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class WordTokens:
 
     Args:
         tokenizer: a processor's, which splits a word alike wherever it stands.
-        reports: all reports; their words and these words' antonyms are tokenised once.
+        reports: all reports; their words and these words' antonyms are tokenised once, and the first 20,000 distinct
+            reports are put together and compared with what the tokenizer gives, forwards and backwards.
 
     Raises:
         NotWordLocalError: what the tokenizer gives for a report is not what it gives for its words.
@@ -72,12 +74,13 @@ class WordTokens:
         return [*self.before, *tokens, *self.after], [*no_words[0], *owners, *no_words[1]]
 
     def _check(self, reports: list[str]) -> None:
-        for report in reports:
-            for words in (report.split(), report.split()[::-1]):
-                assembled, _ = self.ids(words, sys.maxsize)
-                # Not verbose: it would warn of texts longer than the model takes, which are cut in batches only.
-                encoding = self.tokenizer(words, is_split_into_words=True, truncation=False, verbose=False)
-                if assembled != encoding["input_ids"]:
+        for start in range(0, len(reports), _CHECKED_AT_ONCE):
+            forward = [report.split() for report in reports[start : start + _CHECKED_AT_ONCE]]
+            texts = [*forward, *(words[::-1] for words in forward)]
+            # Not verbose: it would warn of texts longer than the model takes, which are cut in batches only.
+            encoding = self.tokenizer(texts, is_split_into_words=True, truncation=False, verbose=False)
+            for words, expected in zip(texts, encoding["input_ids"], strict=True):
+                if self.ids(words, sys.maxsize)[0] != expected:
                     raise NotWordLocalError(
                         f"{type(self.tokenizer).__name__} splits the words of {' '.join(words)!r} otherwise together "
                         "than alone"

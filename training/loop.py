@@ -222,7 +222,9 @@ class PreTrainer:
         max_length = self.recipe.data.max_length
         if self.recipe.data.perturbations == "stored":
             return PairCollator(self.processor, max_length)
-        return FreshPairCollator(self.processor, max_length, self.known_reports, self.recipe.run.seed)
+        # In their order, so that every process and every resumed run checks the same ones.
+        reports = self.pairs.train_texts["report"]
+        return FreshPairCollator(self.processor, max_length, reports, self.recipe.run.seed)
 
     def _loader_options(self, collate: PairCollator, batch_size: int, *, drop_last: bool) -> dict[str, Any]:
         workers = self.recipe.data.dataloader_num_workers

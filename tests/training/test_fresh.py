@@ -150,6 +150,25 @@ def test_a_tokenizer_that_is_not_word_local_is_said_and_called_for_every_text(
         WordTokens(fresh.processor.tokenizer, [row["report"] for row in rows])
 
 
+def test_reports_are_checked_past_the_first_batch_and_in_reverse_order():
+    class LateTokenizer(PreTrainedTokenizerFast):
+        """Gives the word `zebra` another id where it follows another word."""
+
+        def _encode_plus(self, *args: Any, **options: Any) -> Any:
+            encoding = super()._encode_plus(*args, **options)
+            for words, row in zip(options["text"], encoding["input_ids"], strict=True):
+                if "zebra" in words[1:]:
+                    row[1] = 5
+            return encoding
+
+    tokenizer = word_piece()
+    tokenizer.__class__ = LateTokenizer
+    reports = [f"the lungs are clear {number}" for number in range(1500)]
+    WordTokens(tokenizer, reports)
+    with pytest.raises(NotWordLocalError, match="clear are lungs zebra"):
+        WordTokens(tokenizer, [*reports, "zebra lungs are clear"])
+
+
 def test_a_run_draws_fresh_perturbations_and_one_that_was_killed_draws_the_same(write_recipe):
     changes = {"perturbations": "fresh", "save_steps": 3, "dataloader_num_workers": 1}
     stored_recipe, stored = write_recipe("stored")

@@ -61,6 +61,25 @@ def test_an_empty_report_or_a_broken_validation_image_is_named_before_training(
             load_pairs(DataArguments(data="somewhere"))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tags": None}, "has 0 tags for the"),
+        ({"tags": "NN NN"}, "has 2 tags for the"),
+        ({"report": "The lungs are clear."}, "is not normalised"),
+    ],
+)
+def test_fresh_perturbations_need_a_tag_for_each_normalised_word(
+    phantom_dir: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str | None], message: str
+):
+    rows = load_split(str(phantom_dir), "default", "train")
+    image_id = rows[3]["image_id"]
+    bad = rows.map(lambda row, index: {**row, **(change if index == 3 else {})}, with_indices=True)
+    monkeypatch.setattr(training_data, "load_split", lambda *_: bad)
+    with pytest.raises(ValueError, match=f"{image_id}.*{message}"):
+        load_pairs(DataArguments(data=str(phantom_dir), perturbations="fresh"))
+
+
 def test_an_image_id_that_stands_twice_is_named_before_training(phantom_dir: Path, monkeypatch: pytest.MonkeyPatch):
     rows = load_split(str(phantom_dir), "default", "train")
     twice = rows.select([0, 1, 2, 1])
