@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from .input_files import hash_file
+
 
 @dataclass(frozen=True)
 class OpenIReport:
@@ -88,8 +90,7 @@ def parse_report(content: bytes, name: str) -> OpenIReport:
 def hash_reports(source: Path) -> str:
     """SHA-256 of an archive; of a folder, of the names and contents of its XML files in the order of their names."""
     if source.is_file():
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(source)
     digest = hashlib.sha256()
     for name, content in _xml_files(source):
         digest.update(f"{name}\0{len(content)}\0".encode())
