@@ -4,15 +4,14 @@ import argparse
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from .build_arguments import add_image_size, check_image_size
 from .chexpert_card import KIND, LATERAL, NOT_DRAWN, NOT_FOUND, describe, describe_labels
 from .chexpert_images import FILES, PAPER_SPLIT, CheXpertImage, check_patients, draw_paper_split, read_images
 from .chexpert_labels import BlankPolicy, UncertainPolicy, apply_policies
+from .image_file import ImageFile
 from .input_files import require_csv
-from .radiographs import load_radiograph
 from .shards import Row
 from .writer import check_replaceable, write_rows
 
@@ -127,7 +126,7 @@ class ImageRows:
 
     def _row(self, image: CheXpertImage) -> Row:
         return {
-            "image": partial(load_radiograph, image.path, self._image_size),
+            "image": ImageFile(image.path, self._image_size),
             "image_id": image.image_id,
             "study_id": image.study_id,
             "synthetic": False,

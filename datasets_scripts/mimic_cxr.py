@@ -5,11 +5,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from .build_arguments import add_image_size, add_perturbing, check_image_size
+from .image_file import ImageFile
 from .input_files import bare_name, find_csv, hash_file, require_csv
 from .mimic_card import NO_REPORT, NO_TEXT, NOT_FOUND, NOT_FRONTAL, describe
 from .mimic_images import (
@@ -26,7 +26,6 @@ from .mimic_images import (
 from .mimic_reports import ARCHIVE, SECTIONED, find_reports, read_reports
 from .mimic_sections import SECTIONS, ReportSections
 from .perturbations import ReportPerturber, normalize_report
-from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Counterfactual, Record
 from .writer import check_replaceable, write_dataset
@@ -185,7 +184,7 @@ class MimicPairs:
             report=normalize_report(text),
             findings=text,
             impression=self._corpus.reports[image.study].impression,
-            image=partial(load_radiograph, image.path(self._corpus.root), self._image_size),
+            image=ImageFile(image.path(self._corpus.root), self._image_size),
             synthetic=False,
             counterfactuals=edits,
             labels=dict(self._corpus.labels.get(image.study, {})),

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .image_file import ImageFile
 from .openi_mesh import state_from_mesh
 from .openi_reports import OpenIReport
 from .phantom_drawing import draw
-from .radiographs import index_images, load_radiograph
+from .radiographs import index_images
 
 ImageSource = Callable[[OpenIReport, str], Callable[[], Image.Image] | None]
 """From a report and the id of one of its images to what reads or draws that image; None if there is no such image."""
@@ -32,7 +33,7 @@ def image_files(folder: Path, image_ids: Collection[str], image_size: int) -> Im
     paths = index_images(folder, image_ids, image_id_of_file)
 
     def read(report: OpenIReport, image_id: str) -> Callable[[], Image.Image] | None:
-        return partial(load_radiograph, paths[image_id], image_size) if image_id in paths else None
+        return ImageFile(paths[image_id], image_size) if image_id in paths else None
 
     return read
 

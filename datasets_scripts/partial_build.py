@@ -1,4 +1,4 @@
-"""What a build that was killed leaves for the next one: its whole shards, and a database of where it stood."""
+"""What a build that did not end leaves for the next one: its whole shards, and a database of where it stood."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,9 +51,9 @@ class Shard:
 class PartialBuild:
     """The hidden folder beside `out` in which a dataset is built: `.NAME.partial`.
 
-    Entering the context opens it, and takes up what a killed build with the same fingerprint left; what another one
-    left is removed, and said on the log. Leaving it removes it, after an error too, but not after an interruption
-    (KeyboardInterrupt, SystemExit), which is like a kill.
+    Entering the context opens it, and takes up what a build with the same fingerprint left that did not end; what
+    another one left is removed, and said on the log. Leaving it removes it; but an error, or an interruption, leaves
+    it where a shard is finished, and says so on the log: a full disk costs no more than a kill.
 
     Args:
         out: the dataset's folder, absolute.
@@ -61,8 +62,9 @@ class PartialBuild:
     Attributes:
         data: the folder of the finished shards.
 
-    Raises (entering):
-        FileExistsError: another process builds the same dataset, or the hidden folder is none of ours.
+    Raises:
+        FileExistsError: on entering, another process builds the same dataset, or the hidden folder is none of ours.
+        OSError: on entering or leaving, the database cannot be read or written, or was damaged; the folder is named.
     """
 
     def __init__(self, out: Path, fingerprint: Mapping[str, Any]) -> None:
@@ -80,34 +82,34 @@ class PartialBuild:
         if self.folder.exists() and any(self.folder.iterdir()) and not self._database_file.exists():
             raise FileExistsError(f"{self.folder} is in the way and none of ours; move it, or name another folder")
         self.folder.mkdir(exist_ok=True)
-        self._database = sqlite3.connect(self._database_file, timeout=0)
         try:
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # until it is closed, or the process killed
-            self._database.execute("BEGIN EXCLUSIVE")
-            self._database.commit()
-        except sqlite3.OperationalError as error:
-            self._database.close()
-            raise FileExistsError(
-                f"{self.folder} is in use: another process builds {self.out}; wait for it, or name another folder"
-            ) from error
-        self._put_back_replaced()
-        self._take_up()
-        self.data.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
+        finished = len(list(self.data.glob("*.parquet")))
+        if error is not None and finished:
             self._database.close()
-            return
-        self._remove_all_but_database()
-        self._database.close()
-        shutil.rmtree(self.folder)
+            logger.warning(
+                "%s: %d finished shards are kept in %s; the same call goes on after them",
+                self.out,
+                finished,
+                self.folder,
+            )
+        else:
+            self._remove_all_but_database()
+            self._database.close()
+            shutil.rmtree(self.folder)
+        if isinstance(error, sqlite3.Error):
+            raise self._explained(error) from error
 
     def start_anew(self) -> None:
         """Forget all that was done, since it was done with other records."""
-        logger.warning("%s: a killed build of other records is not taken up; starting anew", self.out)
+        logger.warning("%s: a build of other records or images is not taken up; starting anew", self.out)
         self._clear()
         self.data.mkdir(parents=True)
 
@@ -192,6 +194,26 @@ class PartialBuild:
                 )
         self._database.commit()
 
+    def _open(self) -> None:
+        with ExitStack() as stack:
+            self._database = stack.enter_context(closing(sqlite3.connect(self._database_file, timeout=0)))
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # until it is closed, or the process killed
+            self._database.execute("BEGIN EXCLUSIVE")
+            self._database.commit()
+            self._put_back_replaced()
+            self._take_up()
+            self.data.mkdir(parents=True, exist_ok=True)
+            stack.pop_all()
+
+    def _explained(self, error: sqlite3.Error) -> OSError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:  # above: which kind of it
+            return FileExistsError(
+                f"{self.folder} is in use: another process builds {self.out}; wait for it, or name another folder"
+            )
+        return OSError(
+            f"the database in {self.folder} cannot be used ({error}); make room, allow writing there, or move it away"
+        )
+
     def _put_back_replaced(self) -> None:
         # A kill in `move_into_place` leaves the dataset that stood at `out` here.
         replaced = self.folder / "replaced"
@@ -204,13 +226,16 @@ class PartialBuild:
         differing = [part for part, digest in self._fingerprint.items() if before and before.get(part) != digest]
         if differing:
             logger.warning(
-                "%s: a killed build with another %s is not taken up; starting anew", self.out, ", ".join(differing)
+                "%s: a build with another %s is not taken up; starting anew", self.out, ", ".join(differing)
             )
         if differing or not before or not self._shards_are_there():
             self._clear()
         else:
             count = self._database.execute("SELECT count(*) FROM shard").fetchone()[0]
-            logger.warning("%s: resuming a killed build after %d finished shards", self.out, count)
+            logger.warning("%s: resuming a build after %d finished shards", self.out, count)
+            # All records are gone through again: a study counts for the split that it is in now.
+            self._database.execute("DELETE FROM study")
+            self._database.commit()
 
     def _shards_are_there(self) -> bool:
         sizes = self._database.execute("SELECT file, file_bytes FROM shard").fetchall()

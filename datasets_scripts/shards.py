@@ -1,4 +1,4 @@
-"""The shards of a dataset: rows in, Parquet files out, each finished one remembered so that a killed build resumes."""
+"""The shards of a dataset: rows in, Parquet files out, each finished one remembered for a build that resumes."""
 
 import hashlib
 import io
@@ -18,6 +18,8 @@ from datasets.arrow_writer import ParquetWriter
 from tqdm.auto import tqdm
 
 from .card import SplitContents
+from .image_file import HasFile
+from .output_files import writing
 from .partial_build import PartialBuild, Shard
 
 UNREADABLE = "image unreadable"
@@ -32,12 +34,13 @@ logger = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 """A row by column. What is a function is made when the row is written: `image` first, perhaps in another thread.
 
-`image` returns a radiograph of mode L or RGB, and raises OSError (which names the file) when it cannot be read.
+`image` returns a radiograph of mode L or RGB, and raises OSError (which names the file) when it cannot be read; where
+it reads a file, it is an `image_file.HasFile`.
 """
 
 
 class OtherRecords(Exception):
-    """The shards of a killed build are not of these records."""
+    """The shards of a build that is taken up are not of these records."""
 
 
 class NamedFault(OSError):
@@ -86,7 +89,7 @@ class _PlacedRow:
         group: where it goes.
         row: the row.
         position: how many rows of the split end with this one.
-        digest: of these rows.
+        digest: of these rows, and those of the splits before.
     """
 
     group: "_ShardGroup"
@@ -128,6 +131,7 @@ class ShardWriter:
         self.progress = progress
         self.contents: dict[str, SplitContents] = {}
         self.unreadable = 0
+        self._digest = b""  # of all rows so far
 
     def write_splits(self, splits: Mapping[str, Iterable[Any]]) -> None:
         """Write the shards that are not there yet, those of `train` after those of the splits that are evaluated.
@@ -136,7 +140,7 @@ class ShardWriter:
             OtherRecords: the shards that are there hold other records than these.
             ValueError, OSError: as `write_dataset`.
         """
-        self.contents, self.unreadable = {}, 0
+        self.contents, self.unreadable, self._digest = {}, 0, b""
         for split in sorted(splits, key=lambda split: split == TRAIN):
             self._write_split(split, splits[split])
 
@@ -175,7 +179,7 @@ class ShardWriter:
     ) -> Iterator[_PlacedRow]:
         """The rows that are not in a finished shard, with all their columns."""
         stream = map(self.rows.row, records)
-        position, digest = 0, b""
+        position, digest = 0, self._digest
         while block := list(islice(stream, self.rows_per_shard)):
             waiting: list[_PlacedRow] = []
             for row, name in zip(block, self.rows.assign(split, block), strict=True):
@@ -189,6 +193,7 @@ class ShardWriter:
             yield from (replace(placed, row=row) for placed, row in zip(waiting, whole, strict=True))
         if any(position < group.resumed_after for group in groups.values()):
             raise OtherRecords
+        self._digest = digest
 
     def _images(self, rows: Iterator[_PlacedRow]) -> Iterator[tuple[_PlacedRow, bytes | OSError | None]]:
         with ThreadPoolExecutor(self.num_proc) as pool:
@@ -230,11 +235,14 @@ class _ShardGroup:
         if self._writer is None:
             if self._shards and self._shards[-1].rows < self.rows_per_shard:
                 raise OtherRecords  # that shard ended its group
-            self._writer = ParquetWriter(
-                path=str(self._temporary), features=self._features, writer_batch_size=_ROW_GROUP
-            )
+            with writing(self._temporary):
+                self._writer = ParquetWriter(
+                    path=str(self._temporary), features=self._features, writer_batch_size=_ROW_GROUP
+                )
             self._rows = 0
-        self._writer.write(self._features.encode_example(example))
+        encoded = self._features.encode_example(example)
+        with writing(self._temporary):
+            self._writer.write(encoded)
         if self._keeps_reports:
             self._reports.add(example["report"])
         self._rows += 1
@@ -260,15 +268,17 @@ class _ShardGroup:
     def close(self) -> None:
         """Give up a shard that is not finished."""
         if self._writer is not None:
-            self._writer.close()
+            with writing(self._temporary):
+                self._writer.close()
 
     @property
     def _temporary(self) -> Path:
         return self._partial.folder / f"{self.name}.parquet"
 
     def _finish_shard(self, writer: ParquetWriter) -> None:
-        rows, arrow_bytes = writer.finalize()
-        writer.close()
+        with writing(self._temporary):
+            rows, arrow_bytes = writer.finalize()
+            writer.close()
         self._writer = None
         shard = Shard(
             f"{self.name}-{len(self._shards):05d}.parquet",
@@ -305,6 +315,7 @@ def _encode_image(row: Row) -> bytes | OSError | None:
 
 
 def _digest(before: bytes, row: Row) -> bytes:
-    """Of a row and those before it, less what is made when it is written."""
-    stored = [(name, value) for name, value in row.items() if not callable(value)]
+    """Of a row and those before it; of what is made when it is written, which file that is from."""
+    files = {name: value.identity() for name, value in row.items() if callable(value) and isinstance(value, HasFile)}
+    stored = [(name, files.get(name, value)) for name, value in row.items() if name in files or not callable(value)]
     return hashlib.sha256(before + repr(stored).encode()).digest()

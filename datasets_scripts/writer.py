@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .card import MARKER, DatasetInfo, DatasetKind, SplitContents, left_out_lines, render_card, render_summary
+from .output_files import writing
 from .pair_rows import PAIRS, PairRows
 from .partial_build import PartialBuild
 from .perturbations import ReportPerturber
@@ -31,11 +32,11 @@ def write_dataset(
 
     The folder is written beside `out`, in the hidden `.NAME.partial`, and moved to `out` when it is whole; two runs
     give the same bytes. Memory does not grow with the number of records: a block of them is held at a time, and a few
-    images. A build that is killed or interrupted leaves the hidden folder; the same call takes it up after the last
-    finished shard, another call starts anew and says so. The images of finished shards are not read again: what the
-    image files hold is not compared, so that a changed one shows only in shards that were not finished, and those
-    that were unreadable are counted but not named again. An error leaves nothing. A split that ends without rows is
-    not listed in the card, which says so.
+    images. A build that is killed, interrupted or ended by an error after its first shard leaves the hidden folder;
+    the same call takes it up after the last finished shard, while another call, other records or other image files
+    start anew and say so. The images of finished shards are not read again: a file counts as the same by its path,
+    size and time of change (`image_file.HasFile`), drawn images by their records; those that were unreadable are
+    counted but not named again. A split that ends without rows is not listed in the card, which says so.
 
     Args:
         out: the folder to make.
@@ -52,9 +53,9 @@ def write_dataset(
     Raises:
         ValueError: no row to write; `rows_per_shard` or `num_proc` below 1; an image of a mode other than L and RGB;
             a study in two splits; a split that can be iterated only once.
-        FileExistsError: `out` is not empty, and `overwrite` is off or `out` is no dataset of ours; or another process
-            is writing it.
-        OSError: an image cannot be read, under `on_unreadable="raise"`.
+        FileExistsError: `out` is not empty, at the start or when all is written, and `overwrite` is off or `out` is
+            no dataset of ours; or another process is writing it.
+        OSError: an image cannot be read, under `on_unreadable="raise"`; or the dataset cannot be written.
     """
     tagger = perturber.tagger
 
@@ -134,14 +135,16 @@ def write_rows(
         described = describe_shards({name: _files(partial, split) for name, split in contents["default"].items()})
         info = replace(info, sections={**info.sections, **described})
         card = render_card(info, kind, contents, made_with)
-        (partial.whole / "README.md").write_text(card, encoding="utf-8")
+        with writing(partial.whole / "README.md"):
+            (partial.whole / "README.md").write_text(card, encoding="utf-8")
+        check_replaceable(out, overwrite)  # again: the build may have taken hours
         partial.move_into_place()
     if progress:
         print(render_summary(info, contents))
 
 
 def _check_splits(splits: Mapping[str, Iterable[Any]]) -> None:
-    """Raises ValueError where a killed build could not be taken up."""
+    """Raises ValueError where a build that did not end could not be taken up."""
     once = [name for name, records in splits.items() if iter(records) is records]
     if once:
         raise ValueError(f"split {once[0]} can be iterated only once; give a list, or an object that iterates anew")

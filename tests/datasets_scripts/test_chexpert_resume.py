@@ -14,11 +14,11 @@ DAMAGED = (IMAGES[1], IMAGES[6])
 BUILD = """
 import os, signal, sys
 from functools import partial
-from datasets_scripts import chexpert, shards
+from datasets_scripts import chexpert, image_file, shards
 from datasets_scripts.__main__ import main
 
 source, out, killed_at = sys.argv[1:]
-load_radiograph, write_rows = chexpert.load_radiograph, chexpert.write_rows
+load_radiograph, write_rows = image_file.load_radiograph, chexpert.write_rows
 
 def load(path, shorter_side):
     name = path.relative_to(source).as_posix()
@@ -27,7 +27,7 @@ def load(path, shorter_side):
     print("read", name, flush=True)
     return load_radiograph(path, shorter_side)
 
-chexpert.load_radiograph, chexpert.write_rows = load, partial(write_rows, rows_per_shard=2)
+image_file.load_radiograph, chexpert.write_rows = load, partial(write_rows, rows_per_shard=2)
 shards._IMAGES_AHEAD = 1
 sys.exit(main(["build", "chexpert", "--source", source, "--out", out, "--uncertain", "ones"]))
 """

@@ -144,7 +144,7 @@ def test_images_and_tags_of_finished_shards_are_not_made_again(
     # train-1 is unreadable, so that the first shard holds 2 and 4; 0 and 3 overlap with validation.
     assert sorted(made) == ["train-5", "train-6", "train-7", "train-8"]
     assert tagged == ["nine small nodules"]
-    assert "resuming a killed build after 3 finished shards" in caplog.text
+    assert "resuming a build after 3 finished shards" in caplog.text
 
 
 def test_unreadable_images_of_both_runs_are_counted(interrupted: Path, perturber: ReportPerturber) -> None:
@@ -179,14 +179,14 @@ def test_another_call_starts_anew_and_says_so(
 
     build(interrupted, perturber, **change)
 
-    assert f"a killed build with another {name} is not taken up; starting anew" in caplog.text
+    assert f"a build with another {name} is not taken up; starting anew" in caplog.text
     assert file_hashes(interrupted) == file_hashes(interrupted.with_name("fresh"))
 
 
 def test_another_seed_starts_anew(interrupted: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(interrupted, ReportPerturber(seed=1))
 
-    assert "a killed build with another seed is not taken up" in caplog.text
+    assert "a build with another seed is not taken up" in caplog.text
 
 
 def reworded(train: list[Record]) -> list[Record]:
@@ -207,7 +207,7 @@ def test_the_same_call_with_other_records_starts_anew_and_says_so(
 
     build(interrupted, perturber, splits)
 
-    assert "a killed build of other records is not taken up; starting anew" in caplog.text
+    assert "a build of other records or images is not taken up; starting anew" in caplog.text
     assert file_hashes(interrupted) == file_hashes(interrupted.with_name("fresh"))
 
 
@@ -220,7 +220,7 @@ def test_records_that_follow_a_last_shard_start_the_build_anew(
 
     build(tmp_path / "out", perturber, {**corpus(), "train": []})
 
-    assert "a killed build of other records" in caplog.text
+    assert "a build of other records" in caplog.text
     assert image_ids(load(tmp_path / "out")) == {"validation": ["validation-1", "validation-2"]}
 
 
@@ -307,3 +307,41 @@ def test_records_are_made_as_they_are_written_and_then_let_go(
 
     assert len(load(tmp_path / "out")["train"]) == 1000
     assert most < 400  # a block, and the rows whose images are made ahead
+
+
+def test_a_study_may_move_to_another_split_before_the_build_goes_on(
+    interrupted: Path, perturber: ReportPerturber, caplog: pytest.LogCaptureFixture
+) -> None:
+    splits = corpus()
+    moved = splits["train"].pop(2)
+    splits["validation"].append(moved)
+
+    build(interrupted, perturber, splits)
+
+    assert "a build of other records or images is not taken up; starting anew" in caplog.text
+    assert "train-2" in image_ids(load(interrupted))["validation"]
+
+
+def test_a_study_in_two_splits_is_refused_by_a_build_that_goes_on(
+    interrupted: Path, perturber: ReportPerturber
+) -> None:
+    splits = corpus()
+    splits["train"][-1] = replace(splits["train"][-1], study_id=splits["validation"][0].study_id)
+
+    with pytest.raises(ValueError, match="is in the splits validation and train"):
+        build(interrupted, perturber, splits)
+
+
+def test_a_report_that_was_added_to_a_full_evaluated_shard_is_not_left_in_strict(
+    tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets_scripts.shards._IMAGES_AHEAD", 1)
+    full = {**interrupted_at("train-8"), "validation": corpus()["validation"][1:]}
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "out", perturber, full)
+
+    added = [*full["validation"], record("added", corpus()["train"][2].report)]
+    build(tmp_path / "out", perturber, {**corpus(), "validation": added})
+
+    assert "train-2" in image_ids(load(tmp_path / "out"))["train"]
+    assert "train-2" not in image_ids(load(tmp_path / "out", "strict"))["train"]
