@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .download import download
+from .output_files import writing
 
 ADDRESS = "https://openi.nlm.nih.gov/imgs/collections"
 REPORTS, IMAGES = "NLMCXR_reports.tgz", "NLMCXR_png.tgz"
@@ -74,8 +75,9 @@ def _save_images(members: tarfile.TarFile, folder: Path) -> None:
     for member in tqdm(members, "unpack images", total=_IMAGES_OF_THE_CORPUS, unit="image", disable=None):
         file = members.extractfile(member) if member.name.lower().endswith(".png") else None
         if file is not None:
-            with (folder / Path(member.name).name).open("wb") as image:
-                shutil.copyfileobj(file, image)
+            content, path = file.read(), folder / Path(member.name).name
+            with writing(path):
+                path.write_bytes(content)
 
 
 def _check_end(content: gzip.GzipFile) -> None:

@@ -1,7 +1,9 @@
 """The download of Open-I's archives, from a server of the test's own."""
 
+import errno
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,34 +24,68 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server:
-    """Serves `files`; the first `broken` answers end after half of what they promise."""
+    """Serves `files`.
+
+    Attributes:
+        broken: so many answers, the first ones, end after half of what they promise.
+        gives_parts: whether a range that is asked for is honoured.
+        framing: how an answer says where it ends: by its `length`, in `chunks`, or by `nothing`.
+        refusals: the status and headers of the first answers, which have no content.
+        content_range: what every 206 says of its content, which is then the whole file.
+        ranges: those asked for.
+    """
 
     def __init__(self) -> None:
         self.address = ""
         self.files: dict[str, bytes] = {}
         self.broken = 0
         self.gives_parts = True
+        self.framing = "length"
+        self.refusals: list[tuple[int, dict[str, str]]] = []
+        self.content_range: str | None = None
         self.ranges: list[str | None] = []
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        wanted = handler.headers.get("Range")
+        self.ranges.append(wanted)
         content = self.files.get(handler.path)
-        wanted = handler.headers.get("Range") if self.gives_parts else None
-        self.ranges.append(handler.headers.get("Range"))
-        if content is None:
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.gives_parts else 0
+        if self.refusals:
+            self.send(handler, *self.refusals.pop(0))
+        elif content is None:
             handler.send_error(404)
-            return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        if start >= len(content):
-            handler.send_response(416)
-            handler.send_header("Content-Range", f"bytes */{len(content)}")
-            handler.end_headers()
-            return
-        rest = content[start:]
-        handler.send_response(206 if wanted else 200)
-        handler.send_header("Content-Length", str(len(rest)))
+        elif start >= len(content):
+            self.send(handler, 416, {"Content-Range": f"bytes */{len(content)}"})
+        elif wanted and self.content_range is not None:
+            self.send(handler, 206, {"Content-Range": self.content_range}, content)
+        elif start:
+            content_range = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send(handler, 206, {"Content-Range": content_range}, content[start:])
+        else:
+            self.send(handler, 200, {}, content)
+
+    def send(
+        self, handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], content: bytes = b""
+    ) -> None:
+        framing = {
+            "length": {"Content-Length": str(len(content))},
+            "chunks": {"Transfer-Encoding": "chunked"},
+            "nothing": {},
+        }
+        handler.send_response(status)
+        for name, value in {**headers, **framing[self.framing if content else "length"]}.items():
+            handler.send_header(name, value)
         handler.end_headers()
-        self.broken -= 1
-        handler.wfile.write(rest[: len(rest) // 2] if self.broken >= 0 else rest)
+        if content:
+            self.broken -= 1
+            half = len(content) // 2
+            parts = [content[:half]] if self.broken >= 0 else [content[:half], content[half:], b""]
+            chunks = self.framing == "chunks"
+            handler.wfile.write(b"".join(b"%x\r\n%b\r\n" % (len(part), part) if chunks else part for part in parts))
+
+
+def no_pause(seconds: float) -> None:
+    """Instead of `time.sleep`."""
 
 
 @pytest.fixture
@@ -65,7 +101,7 @@ def server() -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         site.address = f"http://127.0.0.1:{http.server_port}"
-        Thread(target=http.serve_forever, daemon=True).start()
+        Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
         yield site
         http.shutdown()
 
@@ -127,7 +163,7 @@ def test_a_partial_file_longer_than_the_file_is_begun_anew(server: Server, tmp_p
     server.files["/a.bin"] = CONTENT
     (tmp_path / "a.bin.partial").write_bytes(CONTENT + b"more")
 
-    download(f"{server.address}/a.bin", tmp_path / "a.bin", SHA256)
+    download(f"{server.address}/a.bin", tmp_path / "a.bin", SHA256, sleep=no_pause)
 
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
@@ -140,6 +176,95 @@ def test_a_server_that_gives_no_parts_gives_the_whole_again(server: Server, tmp_
     download(f"{server.address}/a.bin", tmp_path / "a.bin", SHA256)
 
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    [f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}", f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}", ""],
+    ids=["from the start", "from another byte", "untold"],
+)
+def test_a_part_that_was_not_asked_for_is_not_put_behind_what_is_there(
+    server: Server, tmp_path: Path, content_range: str
+) -> None:
+    server.files["/a.bin"] = CONTENT
+    server.content_range = content_range
+    (tmp_path / "a.bin.partial").write_bytes(CONTENT[:1000])
+
+    download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_a_server_that_always_breaks_off_and_gives_other_parts_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = CONTENT
+    server.broken = 1000
+    server.content_range = ""
+
+    with pytest.raises(OSError, match="gave a part without its range for the bytes from"):
+        download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_an_answer_in_chunks_is_whole_only_with_its_last_one(server: Server, tmp_path: Path, broken: int) -> None:
+    server.files["/a.bin"] = CONTENT
+    server.framing = "chunks"
+    server.broken = broken
+
+    download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+def test_an_answer_that_does_not_tell_its_end_is_refused(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = CONTENT
+    server.framing = "nothing"
+
+    with pytest.raises(OSError, match=r"a\.bin is sent without its length"):
+        download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+    assert not (tmp_path / "a.bin").exists()
+    assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_passing_fault_of_the_server_is_waited_for(server: Server, tmp_path: Path, status: int) -> None:
+    server.files["/a.bin"] = CONTENT
+    server.refusals = [(status, {}), (status, {}), (status, {"Retry-After": "7"})]
+    pauses: list[float] = []
+
+    download(f"{server.address}/a.bin", tmp_path / "a.bin", SHA256, sleep=pauses.append)
+
+    assert pauses == [1, 2, 7]
+
+
+def test_a_server_that_stays_away_is_given_up_after_five_tries(server: Server, tmp_path: Path) -> None:
+    server.refusals = [(503, {})] * 10
+    pauses: list[float] = []
+
+    with pytest.raises(OSError, match=r"a\.bin cannot be downloaded: HTTP Error 503"):
+        download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=pauses.append)
+
+    assert pauses == [1, 2, 4, 8]
+
+
+def test_a_server_that_asks_for_a_long_pause_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    server.refusals = [(429, {"Retry-After": "3600"})]
+
+    with pytest.raises(OSError, match=r"HTTP Error 429.*, which asks for a pause of 3600 seconds"):
+        download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+    assert len(server.ranges) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which stands for a full disk")
+def test_a_full_disk_is_named_and_not_tried_again(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = CONTENT
+    (tmp_path / "a.bin.partial").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"a\.bin\.partial cannot be written \(No space left on device\)"):
+        download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
+
+    assert len(server.ranges) == 1
 
 
 def test_another_checksum_is_an_error_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
@@ -169,7 +294,7 @@ def test_a_server_that_is_not_there_is_named_and_what_came_is_kept(tmp_path: Pat
     (tmp_path / "a.bin.partial").write_bytes(CONTENT[:10])
 
     with pytest.raises(OSError, match=r"127\.0\.0\.1:1/a\.bin cannot be downloaded.*goes on from byte 10"):
-        download("http://127.0.0.1:1/a.bin", tmp_path / "a.bin")
+        download("http://127.0.0.1:1/a.bin", tmp_path / "a.bin", sleep=no_pause)
 
     assert (tmp_path / "a.bin.partial").read_bytes() == CONTENT[:10]
 
@@ -181,6 +306,17 @@ def test_the_images_of_an_archive_are_unpacked_flat(tmp_path: Path) -> None:
 
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["one.png", "three.png", "two.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "images"]
+
+
+def test_a_full_disk_is_named_when_images_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tgz").write_bytes(archive_of_images(["one.png"]))
+
+    def no_space(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(OSError, match=r"one\.png cannot be written \(No space left on device\)"):
+        unpack_images(tmp_path / "a.tgz", tmp_path / "images")
 
 
 @pytest.mark.parametrize("damage", ["cut", "checksum", "content"])
