@@ -7,24 +7,29 @@ table, a column or a folder cannot be used.
 
 import argparse
 import hashlib
+import os
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
 from .build_arguments import add_image_size, add_perturbing, check_image_size
+from .image_file import FileIdentity, file_identity
 from .perturbations import ReportPerturber
 from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Record
 from .shards import NamedFault
-from .table_card import describe
+from .table_card import classes_note, describe, few_studies_note
 from .table_files import TableRow, read_table, table_columns
 from .table_rows import SPLITS, Layout, Pair, RowFault, check_image_file, label_columns, read_pair
 from .writer import UNREADABLE, check_replaceable, write_dataset
@@ -39,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `build table`."""
     parser.add_argument("--table", type=Path, required=True, help="a .csv, .jsonl or .parquet file, UTF-8")
     parser.add_argument("--image_column", required=True, help="column with the image's path: PNG, JPEG, TIFF or DICOM")
-    parser.add_argument("--report_column", required=True, help="column with the report (up to 5,000 words)")
+    parser.add_argument(
+        "--report_column", required=True, help="column with the report (up to 5,000 words and 100,000 characters)"
+    )
     parser.add_argument(
         "--image_root", type=Path, required=True, help="folder under which all images are; paths start from it"
     )
@@ -50,11 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--study_column", help="column with the study, which stays in one split (default: the path)")
     parser.add_argument("--split_column", help=f"column with {', '.join(SPLITS)} (also val, valid, validate, dev)")
+    parser.add_argument("--label_column", help="column with the image's class; one of CheXpert's names (no_finding) "
+                        "is a label, any other class none")  # fmt: skip
     parser.add_argument("--labels_prefix", help="what stands before CheXpert's names in the label columns (default: "
                         "nothing; every column with the name of a label is one)")  # fmt: skip
     parser.add_argument(
-        "--validation", type=float, default=0.1, help="share of the studies, without a split column (default 0.1)"
-    )
+        "--validation", type=float, default=0.1, help="share of the studies, without a split column (default 0.1); "
+        "from 0 to less than 1; above 0, at least one study of two"
+    )  # fmt: skip
     add_image_size(parser)
     parser.add_argument(
         "--licence", default="unknown", help="of the data, as the Hugging Face Hub names it; `other`: its terms decide"
@@ -83,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
     write_dataset(
         args.out,
         splits,
-        describe(args, table.layout, left_out),
+        describe(args, table.layout, left_out, table.notes),
         ReportPerturber(seed=args.seed, spacy_model=args.spacy_model),
         num_proc=args.num_proc,
         overwrite=args.overwrite,
@@ -100,30 +110,37 @@ def layout_of(args: argparse.Namespace) -> Layout:
     columns = table_columns(args.table)
     named = {
         f"--{name}": getattr(args, name)
-        for name in ("image_column", "report_column", "id_column", "study_column", "split_column")
+        for name in ("image_column", "report_column", "id_column", "study_column", "split_column", "label_column")
     }
     for flag, column in named.items():
         if column is not None and column not in columns:
             raise ValueError(
                 f"{args.table} has no column {column!r} ({flag}); its columns are {', '.join(map(repr, columns))}"
             )
-    if not args.image_root.is_dir():
+        if columns.count(column) > 1:
+            raise ValueError(f"{args.table} has two columns {column!r} ({flag}); rename one")
+    root = Path(os.path.abspath(args.image_root))
+    if not root.is_dir():
         raise FileNotFoundError(f"{args.image_root} (--image_root) is no folder; give the one that holds the images")
     others = [column for column in columns if column not in named.values()]
     labels = label_columns(others, args.labels_prefix)
     return Layout(
-        root=args.image_root.absolute(),
+        root=root,
         image=args.image_column,
         report=args.report_column,
         image_id=args.id_column,
         study=args.study_column,
         split=args.split_column,
+        label=args.label_column,
         labels=labels,
     )
 
 
 class Table:
-    """A table's rows, sorted into splits: one byte a row is kept, the rows are read again whenever they are needed.
+    """A table's rows, sorted into splits; the rows are read again whenever they are needed.
+
+    Kept are a byte a row (8 more while few studies are shared out), the values of a label column that are no label,
+    and, with an id or a split column, all ids and studies.
 
     Args:
         path: the table.
@@ -132,6 +149,9 @@ class Table:
         validation: share of the studies that goes to validation where there is no split column.
         seed: of that choice, and of the counterfactuals.
         synthetic: whether the images were generated.
+
+    Attributes:
+        notes: what the card should say of the rows, after `scan`.
     """
 
     def __init__(
@@ -143,31 +163,43 @@ class Table:
         self.validation = validation
         self.seed = seed
         self.synthetic = synthetic
+        self.notes: list[str] = []
         self._split_of_row = array("b")
-        self._study_split: dict[str, str] = {}
+        self._repeated_ids: set[str] = set()
+        self._torn_studies: set[str] = set()
         self._taken: set[str] = set()
+        self._split_of_study: dict[str, int] = {}
+        self._damaged: list[tuple[int, str]] = []
+        self._other_classes: Counter[str] = Counter()
 
     def scan(self) -> dict[str, int]:
         """Judge every row: name the faults on standard error, and find each good row's split.
 
         A damaged image shows only when it is read, so that `write_dataset` leaves it out. Rows that share an id are
-        the exception: whether one is a duplicate depends on the earlier one's image, so their images are read here.
+        the exception, and those of a study of two splits: the first one that is built decides about the others, so
+        their images are read here.
 
         Returns:
             Fault to rows that have it.
         """
         left_out: Counter[str] = Counter()
-        repeated = self._repeated_ids()
+        if self.layout.image_id is not None or self.layout.split is not None:
+            self._find_contested()
         for row in tqdm(self._rows(), "check rows", unit="row", disable=None):
             try:
-                split = self._judge(row, repeated)
+                self._split_of_row.append(self._judge(row))
             except RowFault as fault:
                 reason = str(fault)
                 left_out[reason] += 1
                 log_fault(row.number, reason, row.cells.get(self.layout.image, "").strip() or self.path.name)
                 self._split_of_row.append(_LEFT_OUT)
-            else:
-                self._split_of_row.append(SPLITS.index(split))
+        for number, study_id in self._damaged:  # for the writer, which takes no study of two splits
+            split = self._split_of_row[number - 1]
+            self._split_of_row[number - 1] = self._split_of_study.setdefault(study_id, split)
+        if self.layout.split is None and self.validation > 0:
+            self._share_few_studies()
+        if self._other_classes:
+            self.notes.append(classes_note(self.layout, self._other_classes))
         return dict(left_out)
 
     def splits(self) -> dict[str, "SplitRecords"]:
@@ -176,57 +208,94 @@ class Table:
         return {name: SplitRecords(self, index, counts[index]) for index, name in enumerate(SPLITS) if counts[index]}
 
     def records(self, split_index: int) -> Iterator[Record]:
-        """The records of one split, in the table's order."""
-        for row, index in zip(self._rows(), self._split_of_row, strict=True):
-            if index == split_index:
-                pair = read_pair(row, self.layout)
-                yield Record(
-                    image_id=pair.image_id,
-                    study_id=pair.study_id,
-                    report=pair.report,
-                    findings=pair.findings,
-                    impression="",
-                    image=RowImage(row.number, pair.path, self.image_size, row.cells[self.layout.image]),
-                    synthetic=self.synthetic,
-                    counterfactuals=self._editor.edit(pair.findings, pair.report, pair.study_id),
-                    labels=pair.labels,
-                )
+        """The records of one split, in the table's order.
+
+        Raises:
+            ValueError: the table has changed since `scan`.
+        """
+        for row, pair in self._pairs((split_index,)):
+            yield Record(
+                image_id=pair.image_id,
+                study_id=pair.study_id,
+                report=pair.report,
+                findings=pair.findings,
+                impression="",
+                image=RowImage(row.number, pair.path, self.image_size, row.cells[self.layout.image]),
+                synthetic=self.synthetic,
+                counterfactuals=self._editor.edit(pair.findings, pair.report, pair.study_id),
+                labels=pair.labels,
+            )
 
     @cached_property
     def _editor(self) -> ReportEditor:
         return ReportEditor(self.seed)
 
     def _rows(self) -> Iterator[TableRow]:
-        return read_table(self.path, self.layout.columns)
+        return read_table(self.path, self.layout.columns, self.layout.report)
 
-    def _repeated_ids(self) -> set[str]:
-        column = self.layout.image_id
-        if column is None:
-            return set()
-        seen: set[str] = set()
-        repeated: set[str] = set()
-        for row in read_table(self.path, [column]):
-            image_id = row.cells.get(column, "").strip()
-            (repeated if image_id in seen else seen).add(image_id)
-        return repeated
+    def _pairs(self, splits: Container[int]) -> Iterator[tuple[TableRow, Pair]]:
+        """The rows of these splits, read again."""
+        changed = ValueError(f"{self.path} has changed since its rows were checked; run the build again")
+        for row, split in zip_longest(self._rows(), self._split_of_row):
+            if row is None or split is None:
+                raise changed
+            if split in splits:
+                try:
+                    yield row, read_pair(row, self.layout)
+                except RowFault as fault:
+                    raise changed from fault
 
-    def _judge(self, row: TableRow, repeated: set[str]) -> str:
+    def _find_contested(self) -> None:
+        """Find the ids of several rows, and the studies of several splits."""
+        ids: set[str] = set()
+        split_of_study: dict[str, str] = {}
+        for row in tqdm(self._rows(), "find repeated ids and studies", unit="row", disable=None):
+            with suppress(RowFault):
+                pair = read_pair(row, self.layout)
+                if self.layout.image_id is not None:
+                    (self._repeated_ids if pair.image_id in ids else ids).add(pair.image_id)
+                if pair.split and split_of_study.setdefault(pair.study_id, pair.split) != pair.split:
+                    self._torn_studies.add(pair.study_id)
+
+    def _judge(self, row: TableRow) -> int:
         """The split of a row; of one whose image is damaged too, which the writer will leave out."""
         pair = read_pair(row, self.layout)
         check_image_file(pair.path)
-        holds_id = pair.image_id in repeated and _is_readable(pair.path)
-        if holds_id and pair.image_id in self._taken:
-            raise RowFault(DUPLICATE)
-        split = pair.split or self._split_by_hash(pair)
-        if pair.split and self._study_split.setdefault(pair.study_id, split) != split:
-            raise RowFault(STUDY_SPLIT)
-        if holds_id:
+        split = SPLITS.index(pair.split or self._split_by_hash(pair.study_id))
+        if pair.image_id in self._repeated_ids or pair.study_id in self._torn_studies:
+            if not _is_readable(pair.path):
+                self._damaged.append((row.number, pair.study_id))
+                return split
+            if pair.image_id in self._taken:
+                raise RowFault(DUPLICATE)
+            if self._split_of_study.setdefault(pair.study_id, split) != split:
+                raise RowFault(STUDY_SPLIT)
             self._taken.add(pair.image_id)
+        if pair.other_class:
+            self._other_classes[pair.other_class] += 1
         return split
 
-    def _split_by_hash(self, pair: Pair) -> str:
-        digest = hashlib.sha256(f"table\0{self.seed}\0{pair.study_id}".encode()).digest()
-        return "validation" if int.from_bytes(digest[:8]) < self.validation * 2**64 else "train"
+    def _share_few_studies(self) -> None:
+        """Where the hash left training or validation without a study, part the studies anew, by their order in it."""
+        train, validation = SPLITS.index("train"), SPLITS.index("validation")
+        counts = Counter(self._split_of_row)
+        if bool(counts[train]) == bool(counts[validation]):
+            return
+        hashes = np.fromiter((self._hash(pair.study_id) for _, pair in self._pairs((train, validation))), np.uint64)
+        studies = np.unique(hashes)
+        if len(studies) < 2:
+            return
+        share = min(max(1, round(self.validation * len(studies))), len(studies) - 1)
+        split_of_row = np.frombuffer(self._split_of_row, np.int8)
+        split_of_row[split_of_row != _LEFT_OUT] = np.where(hashes <= studies[share - 1], validation, train)
+        self.notes.append(few_studies_note(share, len(studies)))
+
+    def _split_by_hash(self, study_id: str) -> str:
+        return "validation" if self._hash(study_id) < self.validation * 2**64 else "train"
+
+    def _hash(self, study_id: str) -> int:
+        digest = hashlib.sha256(f"table\0{self.seed}\0{study_id}".encode()).digest()
+        return int.from_bytes(digest[:8])
 
 
 @dataclass(frozen=True)
@@ -260,6 +329,10 @@ class RowImage:
         except OSError as error:
             log_fault(self.number, UNREADABLE, self.name, after_bar=True)
             raise NamedFault(f"row {self.number}: {error}") from error
+
+    def identity(self) -> FileIdentity:
+        """Of the file, so that what a killed build stored of another one is not taken up."""
+        return file_identity(self.path)
 
 
 def log_fault(number: int, reason: str, file: str, *, after_bar: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from .card import DatasetInfo
 from .input_files import bare_name, hash_file
@@ -13,10 +14,22 @@ _DESCRIPTION = (
     " 8-bit grey{size}. A row of the table that could not be used was left out, and is counted below under its reason."
 )
 
-_FLAGS = ("image_column", "report_column", "id_column", "study_column", "split_column", "labels_prefix")
+_FLAGS = (
+    "image_column",
+    "report_column",
+    "id_column",
+    "study_column",
+    "split_column",
+    "label_column",
+    "labels_prefix",
+)
+_CLASSES_NAMED = 10
+_LONGEST_CLASS = 40  # characters
 
 
-def describe(args: argparse.Namespace, layout: Layout, left_out: Mapping[str, int]) -> DatasetInfo:
+def describe(
+    args: argparse.Namespace, layout: Layout, left_out: Mapping[str, int], notes: Sequence[str]
+) -> DatasetInfo:
     """Describe the dataset that `build table` makes with these arguments."""
     size = f", their shorter side at most {args.image_size} pixels" if args.image_size else ", at full size"
     return DatasetInfo(
@@ -28,7 +41,28 @@ def describe(args: argparse.Namespace, layout: Layout, left_out: Mapping[str, in
         synthetic_images=args.synthetic,
         left_out=left_out,
         inputs={args.table.name: hash_file(args.table)},
+        notes=tuple(notes),
         sections={"Columns of the table": _columns(args, layout)},
+    )
+
+
+def few_studies_note(validation: int, studies: int) -> str:
+    """Say that these many of the studies went to validation because the hash had parted none from the others."""
+    return (
+        f"The hash put all {studies} studies into one split, so validation was given the {validation} of lowest hash:"
+        " more studies may change which ones."
+    )
+
+
+def classes_note(layout: Layout, classes: Counter[str]) -> str:
+    """Name the values of the label column that gave no label, the most frequent first, with their rows."""
+    named = [
+        f"{' '.join(value.split())[:_LONGEST_CLASS]} {rows:,}" for value, rows in classes.most_common(_CLASSES_NAMED)
+    ]
+    more = [f"{len(classes) - _CLASSES_NAMED:,} others"] if len(classes) > _CLASSES_NAMED else []
+    return (
+        f"Values of the label column `{layout.label}` that are none of CheXpert's fourteen labels:"
+        f" {', '.join([*named, *more])}."
     )
 
 
@@ -50,7 +84,8 @@ def _columns(args: argparse.Namespace, layout: Layout) -> str:
     image_id = f"`{layout.image_id}`" if layout.image_id else "the image's path and the row number"
     study = f"`{layout.study}`" if layout.study else "the image's path"
     split = f"`{layout.split}`" if layout.split else f"{args.validation:.0%} of the studies, by a hash, to validation"
-    labels = ", ".join(f"`{column}` ({label})" for column, label in layout.labels.items()) or "none"
+    named = [f"`{layout.label}` (the name of one)"] if layout.label else []
+    labels = ", ".join([*named, *(f"`{column}` ({label})" for column, label in layout.labels.items())]) or "none"
     return (
         f"Image: `{layout.image}`. Report: `{layout.report}`. Id: {image_id}. Study: {study}. Split: {split}."
         f" Labels: {labels}."

@@ -2,8 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ import pyarrow.parquet as pq
 
 EMPTY_ROW = "empty row"
 NOT_UTF8 = "text is not UTF-8"
-BROKEN_CSV = "broken CSV: more or fewer cells than the header, or a quote that is not closed"
-BROKEN_JSON = "broken JSON: no object on this line"
+BROKEN_CSV = "broken CSV, with more or fewer cells than the header or a stray quote"
+BROKEN_JSON = "broken JSON, no object on this line"
+LONG_NUMBER = "a number of too many digits"
 NO_TEXT = "a cell is neither text nor number"
+NUMBER_FOR_TEXT = "a number or truth value in place of text"
 
 _LONGEST_CELL = 10_000_000  # characters: csv's own 131,072 would end a build at a report of 20,000 words
 _JSONL_ROWS_FOR_COLUMNS = 1000
@@ -28,7 +33,7 @@ class TableRow:
 
     Attributes:
         number: of the data row, from 1: the header is none, a blank line is one; a cell may go over several lines.
-        cells: column to text, blank where there is nothing (null, NaN is `nan`); only the columns that were asked for.
+        cells: column to text, blank where there is nothing (null, NaN); only the columns that were asked for.
         fault: why the row cannot be used; the cells are then what could be read.
     """
 
@@ -38,12 +43,11 @@ class TableRow:
 
 
 def table_columns(path: Path) -> list[str]:
-    """The columns of a table; of JSONL, the keys of its first 1,000 rows.
+    """The columns of a table, one that stands twice twice; of JSONL, the keys of its first 1,000 rows.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file's name ends with none of `.csv`, `.jsonl`, `.parquet`; it is no such file; or a column
-            of a CSV file stands twice.
+        ValueError: the file's name ends with none of `.csv`, `.jsonl`, `.parquet`, or it is no such file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; name the table")
@@ -58,24 +62,29 @@ def table_columns(path: Path) -> list[str]:
             dict.fromkeys(key for _, row in islice(_json_objects(path), _JSONL_ROWS_FOR_COLUMNS) for key in row)
         )
     with _open_csv(path) as file:
-        header = next(csv.reader(file), [])
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise ValueError(f"{path} has two columns {twice[0]!r}; rename one")
-    return header
+        try:
+            return next(csv.reader(file, strict=True), [])
+        except csv.Error as error:
+            raise ValueError(f"the header of {path} is broken CSV ({error})") from error
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+def read_table(path: Path, columns: Sequence[str], text_column: str | None = None) -> Iterator[TableRow]:
     """Read these columns of a table, holding no more than a few hundred rows at a time.
 
     Args:
         path: a table that `table_columns` takes.
         columns: some of its columns.
+        text_column: the one of them in which a number of JSONL or Parquet is a fault; elsewhere it becomes text.
 
     Yields:
         Each row, in order.
     """
-    rows = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[_kind(path)](path, columns)
+    kind = _kind(path)
+    if kind == ".csv":
+        rows = _read_csv(path, columns)
+    else:
+        values = _read_jsonl(path, columns) if kind == ".jsonl" else _read_parquet(path, columns)
+        rows = (_texts(row, fault, text_column) for row, fault in values)
     for number, (cells, fault) in enumerate(rows, 1):
         if fault is None and not any(cell.strip() for cell in cells.values()):
             fault = EMPTY_ROW
@@ -85,6 +94,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
 
 
 _Cells = tuple[dict[str, str], str | None]
+_Values = tuple[dict[str, Any], str | None]
 
 
 def _kind(path: Path) -> str:
@@ -99,18 +109,44 @@ def _open_csv(path: Path) -> Any:
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
+class _Lines:
+    """The lines of a file, of which those of the last record can be given back, to be read again."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._rest = iter(lines)
+        self._given_back: deque[str] = deque()
+        self._record: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._given_back.popleft() if self._given_back else next(self._rest)
+        self._record.append(line)
+        return line
+
+    def start_record(self) -> None:
+        self._record.clear()
+
+    def give_back_after_first(self) -> None:
+        self._given_back.extendleft(reversed(self._record[1:]))
+
+
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[_Cells]:
     csv.field_size_limit(_LONGEST_CELL)
     with _open_csv(path) as file:
-        reader = csv.reader(file, strict=True)
+        lines = _Lines(file)
+        reader = csv.reader(lines, strict=True)
         header = next(reader)
         places = {column: header.index(column) for column in columns}
         while True:
+            lines.start_record()
             try:
                 row = next(reader)
             except StopIteration:
                 return
-            except csv.Error:  # the reader goes on with the next line
+            except csv.Error:  # a stray quote may have swallowed good rows, so only its own line is given up
+                lines.give_back_after_first()
                 yield {}, BROKEN_CSV
                 continue
             if len(row) == len(header):
@@ -125,26 +161,29 @@ def _json_objects(path: Path) -> Iterator[tuple[str | None, dict[str, Any]]]:
     with path.open("rb") as file:
         for line in file:
             try:
-                row = json.loads(line.decode()) if line.strip() else {}
+                text = line.decode("utf-8-sig")
+                row = json.loads(text) if text.strip() else {}
             except UnicodeDecodeError:
                 yield NOT_UTF8, {}
             except (json.JSONDecodeError, RecursionError):
                 yield BROKEN_JSON, {}
+            except ValueError:  # Python's bound on the digits of an integer
+                yield LONG_NUMBER, {}
             else:
                 yield (None, row) if isinstance(row, dict) else (BROKEN_JSON, {})
 
 
-def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[_Cells]:
+def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[_Values]:
     for fault, row in _json_objects(path):
-        yield _texts({column: row.get(column) for column in columns}, fault)
+        yield {column: row.get(column) for column in columns}, fault
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[_Cells]:
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[_Values]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH, columns=list(columns)):
             cells = {column: _values(batch.column(column)) for column in columns}
             for row in zip(*cells.values(), strict=True):
-                yield _texts(dict(zip(cells, row, strict=True)), None)
+                yield dict(zip(cells, row, strict=True)), None
 
 
 def _values(column: pa.Array) -> list[Any]:
@@ -153,20 +192,32 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         # As bytes: Arrow does not check that text is UTF-8, and would raise for all rows because of one.
         column = column.cast(pa.large_binary())
+    elif pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        column = column.cast(pa.string())  # Python's dates end with the year 9999, Arrow's do not
     return column.to_pylist()
 
 
-def _texts(row: Mapping[str, Any], fault: str | None) -> _Cells:
+def _texts(row: Mapping[str, Any], fault: str | None, text_column: str | None) -> _Cells:
     cells = {}
     for column, value in row.items():
-        if isinstance(value, bytes):
-            value = value.decode(errors="surrogateescape")
-        if value is None:
-            value = ""
-        elif not isinstance(value, str | int | float):
-            fault, value = fault or NO_TEXT, ""
-        cells[column] = str(value)
+        text = _text(value)
+        if text is None:
+            fault, text = fault or NO_TEXT, ""
+        elif text and column == text_column and not isinstance(value, str | bytes):
+            fault, text = fault or NUMBER_FOR_TEXT, ""
+        cells[column] = text
     return cells, fault
+
+
+def _text(value: Any) -> str | None:
+    """The text of a value, of which a whole number has no decimals; None if it is neither text nor number."""
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))  # ids that pandas made floats, because one of them was missing
+    return str(value) if isinstance(value, str | int | float | Decimal) else None
 
 
 def _is_utf8(cell: str) -> bool:

@@ -21,14 +21,14 @@ ZERO_BYTES = "image file of zero bytes"
 NOT_IMAGE = "not an image"
 NO_REPORT = "no report"
 NO_WORDS = "report without words"
-TOO_LONG = "report of more than 5,000 words"
+TOO_LONG = "report of more than 5,000 words or 100,000 characters"
 NO_ID = "no id"
 NO_STUDY = "no study id"
 UNKNOWN_SPLIT = "split is none of train, validation, test"
-BAD_LABEL = "label is none of 1, 0, -1 and blank"
 
 MAX_WORDS = 5000
-"""A report of more words is a fault: no radiologist dictates it, but a quote that is closed late makes it of many."""
+MAX_CHARACTERS = 100_000
+"""A longer report is a fault: no radiologist dictates it, but a quote that is closed late makes it of many."""
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {
@@ -42,6 +42,7 @@ _SPLIT_NAMES = {
 }
 _TRUTH = {"true": 1.0, "false": 0.0}
 _UNKNOWN = ("", "nan", "null", "none")
+_PATHOLOGIES = tuple(name for name in CHEXPERT_LABELS if name not in ("No Finding", "Support Devices"))
 
 
 class RowFault(Exception):
@@ -56,7 +57,8 @@ class Layout:
         root: the folder under which all images are, absolute, without `..`.
         image, report: columns of the image's path and of the report.
         image_id, study, split: columns, or None.
-        labels: column to CheXpert's name.
+        labels: column of a label's value to CheXpert's name.
+        label: column whose value is the name of a label, or None.
     """
 
     root: Path
@@ -66,11 +68,12 @@ class Layout:
     study: str | None = None
     split: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """All columns that are read, each once."""
-        named = (self.image, self.report, self.image_id, self.study, self.split, *self.labels)
+        named = (self.image, self.report, self.image_id, self.study, self.split, *self.labels, self.label)
         return list(dict.fromkeys(column for column in named if column is not None))
 
 
@@ -86,6 +89,7 @@ class Pair:
         report: normalised; `findings`: as written.
         split: by the split column; None without one.
         labels: CheXpert's name to 1, 0 or -1.
+        other_class: what the label column has, where that is none of CheXpert's names; otherwise blank.
     """
 
     number: int
@@ -96,6 +100,7 @@ class Pair:
     report: str
     split: str | None
     labels: dict[str, float]
+    other_class: str
 
 
 def read_pair(row: TableRow, layout: Layout) -> Pair:
@@ -109,6 +114,8 @@ def read_pair(row: TableRow, layout: Layout) -> Pair:
     path = image_path(row.cells[layout.image].strip(), layout.root)
     name = path.relative_to(layout.root).as_posix()
     findings = row.cells[layout.report].strip()
+    named_class = "" if layout.label is None else row.cells[layout.label].strip()
+    class_labels = labels_of_class(named_class)
     return Pair(
         number=row.number,
         path=path,
@@ -117,9 +124,8 @@ def read_pair(row: TableRow, layout: Layout) -> Pair:
         findings=findings,
         report=_report(findings),
         split=None if layout.split is None else _split(row.cells[layout.split]),
-        labels={
-            label: value for column, label in layout.labels.items() if (value := _label(row.cells[column])) is not None
-        },
+        labels={**class_labels, **_labels(row, layout)},
+        other_class="" if class_labels or named_class.lower() in _UNKNOWN else named_class,
     )
 
 
@@ -175,10 +181,9 @@ def label_columns(columns: list[str], prefix: str | None) -> dict[str, str]:
     Raises:
         ValueError: two columns are one label, or a prefix is given and no column has it.
     """
-    names = {_plain(name): name for name in CHEXPERT_LABELS}
     found: dict[str, str] = {}
     for column in columns:
-        if column.startswith(prefix or "") and (label := names.get(_plain(column[len(prefix or "") :]))):
+        if column.startswith(prefix or "") and (label := _LABEL_NAMES.get(_plain(column[len(prefix or "") :]))):
             if label in found.values():
                 raise ValueError(
                     f"two columns are the label {label!r}; tell them apart by --labels_prefix, or rename one"
@@ -189,8 +194,26 @@ def label_columns(columns: list[str], prefix: str | None) -> dict[str, str]:
     return found
 
 
+def labels_of_class(name: str) -> dict[str, float]:
+    """The labels of an image that is of a class, such as `pneumonia` or `no_finding`.
+
+    The class's own label is 1. Under a pathology `No Finding` is 0, and under `No Finding` every pathology.
+
+    Args:
+        name: CheXpert's name, as freely written as in `label_columns`; any other has no label.
+    """
+    label = _LABEL_NAMES.get(_plain(name))
+    if label is None:
+        return {}
+    absent = _PATHOLOGIES if label == "No Finding" else ("No Finding",) if label in _PATHOLOGIES else ()
+    return {label: 1.0, **dict.fromkeys(absent, 0.0)}
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+_LABEL_NAMES = {_plain(name): name for name in CHEXPERT_LABELS}
 
 
 def _needed(row: TableRow, column: str, fault: str) -> str:
@@ -203,6 +226,8 @@ def _needed(row: TableRow, column: str, fault: str) -> str:
 def _report(findings: str) -> str:
     if not findings:
         raise RowFault(NO_REPORT)
+    if len(findings) > MAX_CHARACTERS:
+        raise RowFault(TOO_LONG)
     report = normalize_report(findings)
     if not report:
         raise RowFault(NO_WORDS)
@@ -218,14 +243,22 @@ def _split(cell: str) -> str:
     return split
 
 
-def _label(cell: str) -> float | None:
-    text = cell.strip().lower()
-    if text in _UNKNOWN:
-        return None
-    try:
-        value = _TRUTH[text] if text in _TRUTH else float(text)
-    except ValueError:
-        value = None
-    if value not in LABEL_VALUES:
-        raise RowFault(BAD_LABEL)
-    return value
+def bad_label(label: str) -> str:
+    """The fault of a row whose value for this label is none."""
+    return f"label {label} is none of 1, 0, -1 and blank"
+
+
+def _labels(row: TableRow, layout: Layout) -> dict[str, float]:
+    labels = {}
+    for column, label in layout.labels.items():
+        text = row.cells[column].strip().lower()
+        if text in _UNKNOWN:
+            continue
+        try:
+            value = _TRUTH[text] if text in _TRUTH else float(text)
+        except ValueError:
+            value = None
+        if value not in LABEL_VALUES:
+            raise RowFault(bad_label(label))
+        labels[label] = value
+    return labels

@@ -12,7 +12,10 @@ import pytest
 from dataset_helpers import file_hashes, image_ids, licence_in, load
 from PIL import Image
 from pydicom.data import get_testdata_file
-from table_helpers import build, save_image, write_csv
+from table_helpers import build, damage, save_image, write_csv
+
+from datasets_scripts.image_file import HasFile
+from datasets_scripts.table import RowImage
 
 ROWS: list[dict[str, Any]] = [
     {"image": "a.png", "report": "The lungs are clear.\nNo effusion.", "id": 1, "study": "s1", "split": "train"},
@@ -205,6 +208,36 @@ def test_the_number_of_processes_does_not_change_the_bytes(tmp_path: Path, image
     assert file_hashes(tmp_path / "one") == file_hashes(tmp_path / "two")
 
 
+def test_an_image_root_above_the_working_directory_is_used(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    table = write_csv(tmp_path / "t.csv", ("image", "report"), [("a.png", "Clear."), (f"{images}/a.png", "Wide.")])
+
+    assert build(table, Path("../images"), tmp_path / "out", "--validation", "0") == 0
+
+    assert load(tmp_path / "out")["train"]["image_id"] == ["a.png:1", "a.png:2"]
+
+
+def test_columns_without_a_name_may_be_several(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,report,,\na.png,Clear.,,\n")
+
+    assert build(tmp_path / "t.csv", images, tmp_path / "out", "--validation", "0") == 0
+
+    assert load(tmp_path / "out")["train"]["findings"] == ["Clear."]
+
+
+def test_an_image_is_told_from_one_that_was_changed_when_a_killed_build_is_taken_up(images: Path) -> None:
+    image = RowImage(1, images / "a.png", 16, "a.png")
+    before = image.identity()
+
+    save_image(images / "a.png", seed=5, size=(30, 30))
+
+    assert isinstance(image, HasFile)
+    assert image.identity() != before
+
+
 @pytest.mark.parametrize(
     ("content", "flags", "message"),
     [
@@ -216,6 +249,8 @@ def test_the_number_of_processes_does_not_change_the_bytes(tmp_path: Path, image
         ("image,report\na.png,Clear.\n", ("--id_column", "key"), r"no column 'key' \(--id_column\)"),
         ("image,report,image\n", (), "two columns 'image'"),
         ("image,report,Edema,edema\n", (), "two columns are the label 'Edema'"),
+        ("image,report,Edema,Edema\n", (), "two columns are the label 'Edema'"),
+        ("image,report\n", ("--label_column", "label"), r"no column 'label' \(--label_column\)"),
         ("image,report\n", ("--labels_prefix", "y_"), "no column is 'y_'"),
         ("image,report\n", ("--validation", "1"), "--validation must be a share"),
         ("image,report\n", ("--image_size", "3"), "--image_size must be 16 to 8192 pixels, or 0"),
@@ -253,8 +288,7 @@ def test_a_file_that_is_no_table_is_an_error(
 def test_an_unreadable_only_table_is_an_error(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damaged = save_image(images / "c.jpg", size=(200, 160))
-    damaged.write_bytes(damaged.read_bytes()[:-4000])
+    damage(images / "c.jpg")
     table = write_csv(tmp_path / "t.csv", ("image", "report"), [("c.jpg", "Clear.")])
 
     assert build(table, images, tmp_path / "out") == 2

@@ -13,15 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 from dataset_helpers import load
 from PIL import Image
-from table_helpers import build, csv_line, save_image, write_csv
+from table_helpers import build, csv_line, damage, save_image, scan, without_edits, write_csv
 
-import datasets_scripts.table as table_module
-from datasets_scripts.schema import Counterfactual
 from datasets_scripts.table import DUPLICATE, STUDY_SPLIT, Table
-from datasets_scripts.table_files import BROKEN_CSV, BROKEN_JSON, EMPTY_ROW, NO_TEXT, NOT_UTF8
+from datasets_scripts.table_files import (
+    BROKEN_CSV,
+    BROKEN_JSON,
+    EMPTY_ROW,
+    LONG_NUMBER,
+    NO_TEXT,
+    NOT_UTF8,
+    NUMBER_FOR_TEXT,
+)
 from datasets_scripts.table_rows import (
     ABSOLUTE_OUTSIDE,
-    BAD_LABEL,
     CLIMBS_OUT,
     MISSING,
     NO_FILE,
@@ -35,6 +40,7 @@ from datasets_scripts.table_rows import (
     UNKNOWN_SPLIT,
     ZERO_BYTES,
     Layout,
+    bad_label,
 )
 from datasets_scripts.writer import UNREADABLE
 
@@ -70,8 +76,7 @@ def plant(folder: Path) -> Path:
         save_image(images / f"{number}.png", number)
     (images / "empty.png").touch()
     (images / "text.png").write_text("This is no picture.\n" * 20)
-    whole = save_image(images / "truncated.jpg", size=(200, 160))
-    whole.write_bytes(whole.read_bytes()[:-4000])
+    damage(images / "truncated.jpg")
     ramp = np.repeat(np.linspace(0, 65535, 24).astype(np.uint16)[None], 20, axis=0)
     Image.fromarray(ramp).save(images / "sixteen.png")
     Image.fromarray((ramp >> 8).astype(np.uint8)).convert("CMYK").save(images / "cmyk.jpg", quality=100)
@@ -149,14 +154,6 @@ def test_sixteen_bits_and_cmyk_are_converted(planted: Path, logged: tuple[int, s
         assert pixels[:, -1].min() > 245
 
 
-def scan(table: Path, layout: Layout) -> tuple[dict[str, int], list[str]]:
-    """What is left out, and the ids of the rows that stay."""
-    rows = Table(table, layout, image_size=16, validation=0, seed=0, synthetic=False)
-    left_out = rows.scan()
-    return left_out, [record.image_id for records in rows.splits().values() for record in records]
-
-
-@pytest.mark.usefixtures("without_edits")
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
@@ -168,6 +165,8 @@ def scan(table: Path, layout: Layout) -> tuple[dict[str, int], list[str]]:
         (("a\0b.png", "Clear."), MISSING),
         (("good.png", "Clear.", "more"), BROKEN_CSV),
         (("good.png",), BROKEN_CSV),
+        (("good.png", "word " * 5_001), TOO_LONG),
+        (("good.png", "x" * 1_200_000), TOO_LONG),
     ],
 )
 def test_a_row_with_a_fault_is_left_out_under_its_reason(
@@ -185,7 +184,6 @@ def test_a_row_with_a_fault_is_left_out_under_its_reason(
     assert kept == ["good.png:1", "good.png:3"]
 
 
-@pytest.mark.usefixtures("without_edits")
 @pytest.mark.parametrize(
     ("column", "cell", "reason"),
     [
@@ -194,8 +192,8 @@ def test_a_row_with_a_fault_is_left_out_under_its_reason(
         ("split", "held out", UNKNOWN_SPLIT),
         ("split", "", UNKNOWN_SPLIT),
         ("split", "test", STUDY_SPLIT),
-        ("Edema", "2", BAD_LABEL),
-        ("Edema", "mild", BAD_LABEL),
+        ("Edema", "2", bad_label("Edema")),
+        ("Edema", "mild", bad_label("Edema")),
     ],
 )
 def test_a_bad_cell_of_an_optional_column_is_a_fault(
@@ -216,7 +214,6 @@ def test_a_bad_cell_of_an_optional_column_is_a_fault(
     assert kept == ["1"]
 
 
-@pytest.mark.usefixtures("without_edits")
 def test_a_row_after_a_broken_quote_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_image(tmp_path / "images/a.png")
     table = tmp_path / "t.csv"
@@ -234,8 +231,7 @@ def test_a_row_with_the_id_of_a_row_that_was_not_built_is_no_duplicate(
 ) -> None:
     images = tmp_path / "images"
     save_image(images / "good.png")
-    damaged = save_image(images / "damaged.jpg", size=(200, 160))
-    damaged.write_bytes(damaged.read_bytes()[:-4000])
+    damage(images / "damaged.jpg")
     rows = [
         ("a", "damaged.jpg", "First."),
         ("a", "absent.png", "Second."),
@@ -260,8 +256,7 @@ def test_a_damaged_image_is_named_on_one_line_and_not_by_the_writer_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     save_image(tmp_path / "good.png")
-    damaged = save_image(tmp_path / "damaged.jpg", size=(200, 160))
-    damaged.write_bytes(damaged.read_bytes()[:-4000])
+    damage(tmp_path / "damaged.jpg")
     table = write_csv(tmp_path / "t.csv", HEADER, [("a", "good.png", "Good."), ("b", "damaged.jpg", "Damaged.")])
 
     assert build(table, tmp_path, tmp_path / "out", "--validation", "0") == 0
@@ -271,7 +266,6 @@ def test_a_damaged_image_is_named_on_one_line_and_not_by_the_writer_too(
     assert "damaged.jpg" not in caplog.text
 
 
-@pytest.mark.usefixtures("without_edits")
 def test_text_of_parquet_that_is_not_utf8_spoils_its_own_row_alone(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png")
     reports = pa.array([b"Clear.", b"Gr\xfc\xdfe.", b"Wide."]).view(pa.string())
@@ -283,7 +277,6 @@ def test_text_of_parquet_that_is_not_utf8_spoils_its_own_row_alone(tmp_path: Pat
     )
 
 
-@pytest.mark.usefixtures("without_edits")
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -295,6 +288,10 @@ def test_text_of_parquet_that_is_not_utf8_spoils_its_own_row_alone(tmp_path: Pat
         (b"{}", EMPTY_ROW),
         (b'{"image": "a.png", "report": ["Clear."]}', NO_TEXT),
         (b'{"image": "a.png"}', NO_REPORT),
+        (b'{"image": "a.png", "report": NaN}', NO_REPORT),
+        (b'{"image": "a.png", "report": 3}', NUMBER_FOR_TEXT),
+        (b'{"image": "a.png", "report": false}', NUMBER_FOR_TEXT),
+        (b'{"image": "a.png", "report": ' + b"9" * 5000 + b"}", LONG_NUMBER),
     ],
 )
 def test_a_line_of_jsonl_with_a_fault_is_left_out_under_its_reason(tmp_path: Path, line: bytes, reason: str) -> None:
@@ -305,7 +302,6 @@ def test_a_line_of_jsonl_with_a_fault_is_left_out_under_its_reason(tmp_path: Pat
     assert scan(tmp_path / "t.jsonl", Layout(tmp_path, "image", "report")) == ({reason: 1}, ["a.png:1", "a.png:3"])
 
 
-@pytest.mark.usefixtures("without_edits")
 def test_an_absolute_path_in_the_root_is_used(tmp_path: Path) -> None:
     path = save_image(tmp_path / "images/a.png")
     (tmp_path / "link").symlink_to(tmp_path / "images")
@@ -315,21 +311,6 @@ def test_an_absolute_path_in_the_root_is_used(tmp_path: Path) -> None:
         assert scan(table, Layout(tmp_path / root, "image", "report")) == ({}, ["a.png:1"])
 
 
-class NoEdits:
-    """Stands in for `ReportEditor`, whose spaCy pipeline takes seconds to load and memory of its own."""
-
-    def __init__(self, seed: int) -> None:
-        pass
-
-    def edit(self, findings: str, report: str, study_id: str) -> dict[str, Counterfactual]:
-        return {}
-
-
-@pytest.fixture
-def without_edits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_module, "ReportEditor", NoEdits)
-
-
 def peak_memory_of_scan(folder: Path, rows: int) -> int:
     table = write_csv(folder / "t.csv", ("image", "report"), [("a.png", f"Nodule {row % 9}.") for row in range(rows)])
     layout = Layout(folder, "image", "report")
@@ -337,14 +318,14 @@ def peak_memory_of_scan(folder: Path, rows: int) -> int:
     tracemalloc.start()
     splits = Table(table, layout, image_size=16, validation=0.1, seed=0, synthetic=False)
     splits.scan()
-    for records in splits.splits().values():
-        assert sum(1 for _ in records) > 0
+    with without_edits():
+        for records in splits.splits().values():
+            assert sum(1 for _ in records) > 0
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
 
 
-@pytest.mark.usefixtures("without_edits")
 def test_memory_grows_by_a_few_bytes_a_row(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png")
     peak_memory_of_scan(tmp_path, 300)  # what is made once
