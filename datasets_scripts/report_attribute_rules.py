@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .report_consistency import taken_up
+from .report_consistency import goes_on, side_is_healthy
 from .report_language import ReportText, TextEdit
 from .report_phrases import any_of, capitalized
 
@@ -13,16 +13,23 @@ _COMPARED_SIDES = re.compile(
     r"(?P<second>left|right)\b",
     re.IGNORECASE,
 )
-# Parts that are on one side only, sides of the view and not of the body, and organs that give the side away.
+# Parts that are on one side only, sides of the view and not of the body, organs that give the side away, and limbs,
+# whose own examination a report may go on with.
 _ONE_SIDED = any_of(
     r"heart|cardiac|cardio\w+|atri\w+|ventric\w+|biventric\w+|aort\w+|lingula\w*|middle|minor|horizontal|azygos|cava\w*"
     r"|svc|liver|hepat\w+|spleen|splen\w+|stomach|gastr\w+|gallbladder|cholecyst\w+|gallstones?|\w*abdom\w+|quadrant|colon|rotat\w+|oblique"
     r"|decubitus|(?:left|right) lateral|midline|pericardi\w+|brachiocephalic|innominate|coronary|epicardial"
-    r"|retrocardiac"
+    r"|retrocardiac|arm|elbow|forearm|wrist|hand|fingers?|hip|pelvi[sc]|leg|thigh|femur|femoral|knee|tibia\w*|fibula\w*"
+    r"|ankle|foot|feet|toes?"
 )
 _DENIAL = any_of(
     r"no|not|without|negative|free of|clear|cannot|neither|nor|resol\w+|remov\w+|cleared|normal|unremarkable"
     r"|previous\w*"
+)
+_GUESS = any_of(r"may|might|could|possib\w+|probab\w+|question\w*|suggest\w*|versus|vs")
+# The side that the mediastinum moves to follows from the side of what moves it.
+_SHIFT_TO_SIDE = re.compile(
+    r"\b(?:shift\w*|deviat\w+)\b[^.]*\b(?:left|right)|\b(?:left|right)\w*[^.]*\b(?:shift|deviat)", re.IGNORECASE
 )
 _UPPER_LOWER = re.compile(
     r"(?<!and )(?<!or )(?<!to )\b(?:upper|lower|mid|middle(?= lobe\b))"
@@ -79,9 +86,11 @@ _SEVERITY = re.compile(
     r"|(?:in|de)creased?|improve\w*|worse\w*|progress\w*)\b)",
     re.IGNORECASE,
 )
-# The heart's degrees belong to heart_size; what is guessed at has none; a measured one would have to change too.
+# The heart's degrees belong to heart_size, the patient's position is none of the image's findings, and a measured
+# degree would have to change with its measure.
 _NO_DEGREE = any_of(
-    r"heart|cardiac silhouette|may|might|could|possib\w+|probab\w+|question\w*|than|(?:\d+ ?)?(?:mm|cm|millimeters?)"
+    r"heart|cardiac|cardio\w+|patient|rotat\w+|position\w*|inspirat\w+|expos\w+|penetrat\w+|reflect\w*|represent\w*"
+    r"|than|(?:\d+ ?)?(?:mm|cm|millimeters?)"
 )
 _LONG_WORD = re.compile(r"[a-z]{5,}")
 _COMMON = {"there", "right", "stable", "noted", "present", "again", "lower", "upper", "small", "large", "severe"}
@@ -89,18 +98,22 @@ _COMMON = {"there", "right", "stable", "noted", "present", "again", "lower", "up
 
 def laterality_edits(report: ReportText) -> list[TextEdit]:
     """Left for right: the one side that a sentence names, or both of `left greater than right`."""
-    edits = []
+    edits: list[TextEdit] = []
+    if _SHIFT_TO_SIDE.search(report.text):
+        return edits
     for start, end in _affirmed_sentences(report):
         sentence = report.text[start:end]
         sides = list(_SIDE.finditer(report.text, start, end))
-        if _ONE_SIDED.search(sentence) or _repeated(report, start, end, _SIDE):
+        if _ONE_SIDED.search(sentence) or _GUESS.search(sentence) or _repeated(report, start, end, _SIDE):
             continue
         compared = _COMPARED_SIDES.search(report.text, start, end)
         if compared and len(sides) == 2 and compared["first"].lower() != compared["second"].lower():
             swapped = f"{_other_side(compared['first'])} {compared['than']}{_other_side(compared['second'])}"
             edits.append(TextEdit(compared.start(), compared.end(), swapped))
         elif len(sides) == 1:
-            edits.append(TextEdit(sides[0].start(), sides[0].end(), _other_side(sides[0].group())))
+            other = _other_side(sides[0].group())
+            if not side_is_healthy(report, other.lower(), start, end):
+                edits.append(TextEdit(sides[0].start(), sides[0].end(), other))
     return edits
 
 
@@ -120,7 +133,9 @@ def severity_edits(report: ReportText) -> list[TextEdit]:
     """Mild for severe, small for large: a degree that the report gives to one finding once."""
     edits = []
     for start, end in _affirmed_sentences(report):
-        if _NO_DEGREE.search(report.text, start, end) or _repeated(report, start, end, _SEVERITY):
+        if any(pattern.search(report.text, start, end) for pattern in (_NO_DEGREE, _GUESS)):
+            continue
+        if _denied_elsewhere(report, start, end) or _repeated(report, start, end, _SEVERITY):
             continue
         for degree in _SEVERITY.finditer(report.text, start, end):
             edits.append(_word_edit(report.text, degree, _DEGREES[degree.group().lower()]))
@@ -130,11 +145,11 @@ def severity_edits(report: ReportText) -> list[TextEdit]:
 def _affirmed_sentences(report: ReportText) -> Iterator[tuple[int, int]]:
     """The sentences that deny nothing, neither by negspacy's scope nor by a word for what is healthy or gone.
 
-    Less those that the next sentence takes up, for it may depend on what is changed.
+    Less those that go on about another sentence's finding, for that one may depend on what is changed.
     """
     for start, end in report.sentences:
         denied = any(mention.denied for mention in report.mentions_in(start, end))
-        if not denied and not _DENIAL.search(report.text, start, end) and not taken_up(report, end):
+        if not denied and not _DENIAL.search(report.text, start, end) and not goes_on(report, start, end):
             yield start, end
 
 
@@ -146,6 +161,12 @@ def _repeated(report: ReportText, start: int, end: int, attribute: re.Pattern[st
         for other in report.sentences
         if other != (start, end)
     )
+
+
+def _denied_elsewhere(report: ReportText, start: int, end: int) -> bool:
+    """Whether the report denies, be it in part, what this sentence affirms: `No large effusion` bounds its size."""
+    facts = {mention.term.fact for mention in report.mentions_in(start, end)}
+    return any(mention.denied and mention.term.fact in facts for mention in report.mentions)
 
 
 def _topics(report: ReportText, start: int, end: int) -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 
-from .report_consistency import stated_elsewhere, taken_up
+from .report_consistency import goes_on, stated_elsewhere
 from .report_language import Mention, ReportText, Term, TextEdit, terms
 from .report_phrases import any_of, capitalized, with_article
 
@@ -10,7 +10,7 @@ from .report_phrases import any_of, capitalized, with_article
 _BEFORE = re.compile(
     r"(?:(?:a|an|the|there|is|are|was|were|again|also|seen|noted|some|few|several|multiple|scattered|mild|minimal"
     r"|moderate|severe|small|large|tiny|stable|chronic|old|residual|focal|left|right|bilateral|upper|lower|mid|lobe|lung"
-    r"|midlung|basilar|bibasilar|apical|biapical|base|bases|multilevel|thoracic|lumbar|spine)(?:-sided)?,?\s+)*",
+    r"|midlung|basilar|bibasilar|apical|biapical|base|bases|multilevel|thoracic|lumbar|spine|aortic)(?:-sided)?,?\s+)*",
     re.IGNORECASE,
 )
 # A finding that is guessed at, explained, or one of two is not contradicted by another name.
@@ -18,69 +18,57 @@ _HEDGED = any_of(
     r"may|might|could|represent\w*|suggest\w*|consistent|compatible|likely|probabl[ey]|possibl[ey]|due|secondary|or"
     r"|versus|vs|question\w*|xxxx|and|with|without|no|not|resol\w+|measur\w+|prior|previous\w*|mm|cm|appears?"
 )
-# What no one term of the table says: the volume of the lungs.
-_VOLUMES = tuple(
-    (re.compile(pattern, re.IGNORECASE), other)
-    for pattern, other in (
-        (r"\bhyper(?:expanded|inflated|aerated)\b", "hypoinflated"),
-        (r"\b(?:hypo|under)(?:expanded|inflated|aerated|ventilated)\b", "hyperinflated"),
-        (r"\bhyper(?:expansion|inflation|aeration)\b", "hypoinflation"),
-        (r"\bhypo(?:expansion|inflation|aeration|ventilation)\b", "hyperinflation"),
-        (r"\blow(?= (?:lung|inspiratory) volumes\b)|(?<=lung volumes are )low\b", "large"),
-    )
+# A mass is a large nodule, a granuloma an old one, and so on: neither contradicts the other.
+_KINDRED = (
+    {"nodule", "mass", "granuloma"},
+    {"scar", "atelectasis", "interstitium"},
+    {"congestion", "edema"},
+    {"tortuosity", "aneurysm"},
+    {"calcification", "aortic calcification"},
 )
-_TALKS_OF_VOLUME = re.compile(
-    r"hyper(?:expan|inflat|aerat|lucen)|hypo(?:expan|inflat|aerat|ventil)|under(?:inflat|aerat)|volumes?\b|emphysema|copd"
-    r"|obstructive|flatten|inspirat|crowd|well[- ](?:expanded|aerated|inflated)|normally inflated",
-    re.IGNORECASE,
-)
-# A mass is a large nodule, a granuloma an old one: neither contradicts the other.
-_KINDRED = ({"nodule", "mass", "granuloma"}, {"scar", "atelectasis"})
-# "Contours are normal given low lung volumes" says little of the lungs.
-_DENIED_OR_CAUSE = any_of(
-    r"no|not|without|allowing|given|due|secondary|because|may|might|could|possib\w+|question\w*|atelecta\w+"
-)
-_DEGREE = any_of(r"mild|minimal|moderate|trace")  # an effusion or a pneumothorax has one, a mass does not
-_SPINE = re.compile(r"\b(?:spine|spinal|vertebra\w*|thoracic|lumbar|thoracolumbar)\b", re.IGNORECASE)
+_DEGREE = any_of(r"mild|minimal|moderate|severe")  # a scoliosis has one, a mass does not
+_SIZE = any_of(r"small|large|tiny")  # a nodule has one, a scoliosis does not
+# What decides between the singular and the plural.
+_NUMBER = any_of(r"an?|is|are|was|were|some|few|several|multiple|scattered|multilevel")
+# The terms of these slots can be of another part too.
+_PARTS = {"spine": any_of(r"spine|spinal|vertebra\w*|thoracic|lumbar|thoracolumbar"), "aorta": any_of(r"aort\w+")}
 
 
 def finding_edits(report: ReportText) -> list[TextEdit]:
     """All edits that put another finding in the place of one that is affirmed, and said once."""
-    edits = [
-        edit for start, end in report.sentences if not taken_up(report, end) for edit in _swaps(report, start, end)
-    ]
-    return edits + _volume_edits(report)
+    unlinked = [sentence for sentence in report.sentences if not goes_on(report, *sentence)]
+    return [edit for start, end in unlinked for edit in _swaps(report, start, end)]
 
 
 def _swaps(report: ReportText, start: int, end: int) -> list[TextEdit]:
     mentions = report.mentions_in(start, end)
-    if len(mentions) != 1 or mentions[0].denied or mentions[0].term.slot is None:
+    if len(mentions) != 1 or mentions[0].denied:
         return []
-    mention = mentions[0]
+    mention, slot = mentions[0], mentions[0].term.slot
     before, after = report.text[start : mention.start], report.text[mention.end : end]
-    if not _BEFORE.fullmatch(before) or _HEDGED.search(after):
+    if slot is None or not _BEFORE.fullmatch(before) or _HEDGED.search(after):
         return []
-    if mention.term.slot in ("spine", "curve") and not _SPINE.search(before + after):
+    if slot in _PARTS and not _PARTS[slot].search(before + after):
         return []
     if stated_elsewhere(report, TextEdit(mention.start, mention.end, ""), mention.term.fact):
         return []
-    others = _others(mention.term)
-    if mention.term.slot == "pleura" and _DEGREE.search(before):
-        others = [other for other in others if other.fact in ("effusion", "pneumothorax")]
-    edits = (_swap(report.text, mention, other) for other in others)
+    edits = (_swap(report.text, mention, other) for other in _others(mention.term, before, after))
     return [edit for edit, fact in edits if not stated_elsewhere(report, edit, fact)]
 
 
-def _others(term: Term) -> list[Term]:
-    """The terms that can stand in a term's place, and then say something else."""
+def _others(term: Term, before: str, after: str) -> list[Term]:
+    """The terms that can stand in a term's place between the rest of its sentence, and then say something else."""
     kindred = {term.fact}.union(*(group for group in _KINDRED if term.fact in group))
-    return [
-        other
-        for other in terms().values()
-        if (other.slot, other.plural, other.countable) == (term.slot, term.plural, term.countable)
-        and other.comes_in
-        and other.fact not in kindred
+    others = [
+        other for other in terms().values() if other.slot == term.slot and other.comes_in and other.fact not in kindred
     ]
+    if _DEGREE.search(before):
+        others = [other for other in others if other.graded]
+    if _SIZE.search(before) and term.slot not in ("pleura", "focus", "retrocardiac"):
+        return []
+    if term.takes_article or _NUMBER.search(before) or _NUMBER.search(after):
+        return [other for other in others if (other.plural, other.countable) == (term.plural, term.countable)]
+    return [other for other in others if not other.takes_article]
 
 
 def _swap(text: str, mention: Mention, other: Term) -> tuple[TextEdit, str]:
@@ -90,15 +78,3 @@ def _swap(text: str, mention: Mention, other: Term) -> tuple[TextEdit, str]:
     if article:
         start, name = article.start(), with_article(name)
     return TextEdit(start, mention.end, capitalized(name) if text[start].isupper() else name), other.fact
-
-
-def _volume_edits(report: ReportText) -> list[TextEdit]:
-    if len(_TALKS_OF_VOLUME.findall(report.text)) != 1:
-        return []
-    return [
-        TextEdit(match.start(), match.end(), capitalized(other) if match.group()[0].isupper() else other)
-        for start, end in report.sentences
-        if not _DENIED_OR_CAUSE.search(report.text, start, end)
-        for pattern, other in _VOLUMES
-        for match in pattern.finditer(report.text, start, end)
-    ]

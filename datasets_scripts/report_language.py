@@ -45,6 +45,7 @@ class Term:
         comes_in: whether it may come in for another; vague terms only go.
         plural: whether this is the plural.
         countable: whether the singular takes `a`.
+        graded: whether it can be mild, moderate or severe.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Term:
     comes_in: bool
     plural: bool
     countable: bool
+    graded: bool
 
     @property
     def takes_article(self) -> bool:
@@ -157,7 +159,7 @@ def terms() -> dict[str, Term]:
     """The findings by their text, singular and plural, in the order of the table.
 
     Raises:
-        ValueError: a line has not five fields, or a term stands twice.
+        ValueError: a line has not six fields, or a term stands twice.
     """
     found: dict[str, Term] = {}
     text = (files(__package__) / "data" / _TABLE).read_text(encoding="utf-8")
@@ -165,14 +167,16 @@ def terms() -> dict[str, Term]:
         if line.startswith("#"):
             continue
         fields = line.split("\t")
-        if len(fields) != 5:
-            raise ValueError(f"{_TABLE}, line {number}: {line!r} has {len(fields)} fields, not five")
-        singular, plural, fact, slot, article = fields
+        if len(fields) != 6:
+            raise ValueError(f"{_TABLE}, line {number}: {line!r} has {len(fields)} fields, not six")
+        singular, plural, fact, slot, article, degree = fields
         place, _, direction = slot.partition(" ")
         for form in (singular, plural):
             if form in found:
                 raise ValueError(f"{_TABLE}, line {number}: {form!r} stands above")
             if form != _NONE:
                 named_place = None if place == _NONE else place
-                found[form] = Term(form, fact, named_place, not direction, form == plural, article == "a")
+                found[form] = Term(
+                    form, fact, named_place, not direction, form == plural, article == "a", degree == "mild"
+                )
     return found

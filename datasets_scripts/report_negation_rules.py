@@ -6,8 +6,9 @@ would leave a large one possible.
 """
 
 import re
+from typing import NamedTuple
 
-from .report_consistency import stated_elsewhere, taken_up
+from .report_consistency import goes_on, stated_elsewhere
 from .report_language import HEART, Mention, ReportText, TextEdit
 from .report_phrases import Item, any_of, capitalized, joined, parse_items
 
@@ -27,7 +28,7 @@ _TAIL = re.compile(
     r"|detected|apparent|visible|in|within|on|at|of the|to suggest|bilaterally)\b",
     re.IGNORECASE,
 )
-_VERB_TAIL = re.compile(r"\s+(?:is|are|was|were)\b", re.IGNORECASE)
+_VERB_TAIL = re.compile(r"\s+(?P<be>is|are|was|were)\b", re.IGNORECASE)
 _AFTER_VERB = re.compile(r"\b(?:shows?|reveals?|demonstrates?|ha(?:ve|s)|with|exhibits?)\s+$", re.IGNORECASE)
 _AFTER_CONJUNCTION = re.compile(
     r"(?P<comma>(?<!specifically),)\s*(?P<word>and\s+)?$|(?:;|\band|\bspecifically,)\s*$", re.IGNORECASE
@@ -50,8 +51,18 @@ _BE = {"is": "are", "are": "is", "was": "were", "were": "was", "has been": "have
 _PLURAL_BE = {"are", "were", "have been"}
 
 _CLEAR = re.compile(
-    r"\b((?:lungs|pleural spaces|(?:osseous|bony) structures) (?:are|is)) (clear|intact)(?=[.,;]|$)", re.IGNORECASE
+    r"\b((?:lungs|pleural spaces|(?:osseous|bony) structures)(?: (?:are|is)|:)) (clear|intact)(?=\s*(?:\.|$))",
+    re.IGNORECASE,
 )
+
+
+class _Frame(NamedTuple):
+    """Characters `start:end` give way to `phrase`, and to `denial` with what else they listed."""
+
+    start: int
+    end: int
+    phrase: str
+    denial: str = "no"
 
 
 def negation_edits(report: ReportText) -> list[TextEdit]:
@@ -72,47 +83,52 @@ def _affirmations(report: ReportText, start: int, end: int) -> list[TextEdit]:
             frame = _frame(report.text, cue, start, item, items[-1].end, head.group() if head else "")
             if frame is None or item.mention.term.fact in (HEART, "abnormality"):
                 continue
-            begin, phrase, denial = frame
             others = [other for other in items if other is not item]
-            but = "and" if phrase.startswith("but ") else "but"
-            rest = f" {but} {denial} {joined(others)}" if others else ""
-            edit = TextEdit(begin, items[-1].end, phrase + rest)
+            but = "and" if frame.phrase.startswith("but ") else "but"
+            rest = f" {but} {frame.denial} {joined(others)}" if others else ""
+            edit = TextEdit(frame.start, frame.end, frame.phrase + rest)
             same_fact = any(other.mention.term.fact == item.mention.term.fact for other in others)
             if not same_fact and not stated_elsewhere(report, edit, item.mention.term.fact):
                 edits.append(edit)
     return edits
 
 
-def _frame(
-    text: str, cue: re.Match[str], sentence_start: int, item: Item, list_end: int, head: str
-) -> tuple[int, str, str] | None:
-    """Where the affirmed phrase begins, the phrase, and what denies the other items; None if it does not fit there."""
+def _frame(text: str, cue: re.Match[str], sentence_start: int, item: Item, list_end: int, head: str) -> _Frame | None:
+    """How to affirm an item of a denied list; None if nothing fits there."""
     head = re.sub(r"^any ", "", head, flags=re.IGNORECASE)
     phrase = head + item.affirmed(article=not head)
     plural = bool(_PLURAL_HEAD.search(head)) if head else item.plural
-    begin, denial = cue.start(), "no"
+    begin = cue.start()
     if cue["there"]:
         there = cue["there"].split()[0]
         be = cue["there"].lower().removeprefix("there ").removesuffix(" no")
-        return begin, f"{there} {be if plural == (be in _PLURAL_BE) else _BE[be]} {phrase}", denial
+        return _Frame(begin, list_end, f"{there} {be if plural == (be in _PLURAL_BE) else _BE[be]} {phrase}")
     if cue["absent"]:
-        return begin, f"{'show' if cue['verb'].lower() in ('are', 'appear', 'remain') else 'shows'} {phrase}", denial
+        show = "show" if cue["verb"].lower() in ("are", "appear", "remain") else "shows"
+        return _Frame(begin, list_end, f"{show} {phrase}")
     if cue["negative"]:
         adjective = capitalized("positive for") if cue["negative"][0].isupper() else "positive for"
-        return begin, f"{adjective} {head}{item.affirmed(article=False)}", "negative for"
+        return _Frame(begin, list_end, f"{adjective} {head}{item.affirmed(article=False)}", "negative for")
     if cue["without"]:
-        return (begin, f"with {phrase}", denial) if begin > sentence_start else None
-    existential = f"there {'are' if plural else 'is'} {phrase}"
-    has_verb = _VERB_TAIL.match(text, list_end) is not None
-    if begin == sentence_start:
-        return begin, capitalized(phrase if has_verb else existential), denial
+        return _Frame(begin, list_end, f"with {phrase}") if begin > sentence_start else None
     if _AFTER_VERB.search(text, sentence_start, begin):
-        return begin, phrase, denial
+        return _Frame(begin, list_end, phrase)
+    return _clause(text, begin, list_end, phrase, plural, sentence_start)
+
+
+def _clause(text: str, begin: int, list_end: int, phrase: str, plural: bool, sentence_start: int) -> _Frame | None:
+    """A clause of its own: with the list's verb if that agrees with the phrase, else with `there is` in its place."""
     conjunction = _AFTER_CONJUNCTION.search(text, sentence_start, begin)
-    if conjunction is None:
+    if begin > sentence_start and conjunction is None:
         return None
+    verb = _VERB_TAIL.match(text, list_end)
+    if verb is None or plural != (verb["be"].lower() in _PLURAL_BE):
+        phrase = f"there {'are' if plural else 'is'} {phrase}"
+        list_end = verb.end() if verb else list_end
+    if conjunction is None:
+        return _Frame(begin, list_end, capitalized(phrase))
     but = "but " if conjunction["comma"] and not conjunction["word"] else ""
-    return begin, but + (phrase if has_verb else existential), denial
+    return _Frame(begin, list_end, but + phrase)
 
 
 def _denials(report: ReportText, start: int, end: int) -> list[TextEdit]:
@@ -123,7 +139,9 @@ def _denials(report: ReportText, start: int, end: int) -> list[TextEdit]:
     there = _THERE.match(report.text, start, end)
     modifiers = report.text[there.end() if there else start : mention.start]
     tail = report.text[mention.end : end]
-    if not _MODIFIERS.fullmatch(modifiers) or _HEDGED.search(tail) or not _TAIL.match(tail) or taken_up(report, end):
+    if goes_on(report, start, end) or not _MODIFIERS.fullmatch(modifiers):
+        return []
+    if _HEDGED.search(tail) or not _TAIL.match(tail):
         return []
     denial = " ".join(["no", *_KEPT.findall(modifiers.lower()), _lowered(report.text, mention)])
     edit = TextEdit(there.end() if there else start, mention.end, denial if there else capitalized(denial))

@@ -24,6 +24,13 @@ AFFIRMED = [
     ("No evidence of pneumothorax is seen.", {"Evidence of pneumothorax is seen."}),
     ("No typical findings of pulmonary edema.", {"There are typical findings of pulmonary edema."}),
     ("No acute bony abnormality is identified.", {"An acute bony abnormality is identified."}),
+    (  # the verb agrees with what is affirmed, or goes
+        "No pleural effusion or acute infiltrates are seen.",
+        {
+            "There is a pleural effusion but no acute infiltrates seen.",
+            "Acute infiltrates but no pleural effusion are seen.",
+        },
+    ),
     ("No focal areas of consolidation.", {"There are focal areas of consolidation."}),
     ("Negative for pneumothorax.", {"Positive for pneumothorax."}),
     ("The lungs are free of focal infiltrate.", {"The lungs show a focal infiltrate."}),
@@ -79,6 +86,7 @@ def test_presence_becomes_absence_and_absence_presence(parser: ReportParser, tex
         "Atelectasis or scarring.",
         "A nodule is present. It is calcified.",
         "No effusion. Pleural effusion is not seen.",  # stated twice
+        "There is a hiatal hernia. Atelectasis or scar next to the hernia.",
         "The pleural spaces are clear bilaterally. No effusion.",
         "Both lungs are clear and expanded. No infiltrate.",
         "No focal consolidation or airspace opacity.",  # two names of one fact
@@ -90,6 +98,8 @@ def test_a_negation_that_is_unclear_or_stated_elsewhere_stays(parser: ReportPars
 
 def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) -> None:
     assert edits(parser, "negation", "The lungs are clear.") == {"The lungs are not clear."}
+    assert edits(parser, "negation", "Lungs: Clear.") == {"Lungs: not Clear."}
+    assert edits(parser, "negation", "The lungs are clear, without unheard of things.") == set()
     assert edits(parser, "negation", "The lungs are clear. No effusion.") == {
         "The lungs are clear. There is an effusion."
     }
@@ -114,6 +124,13 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Left effusion and right infiltrate.", set()),
         ("Left lateral radiograph.", set()),
         ("Left nodule. Nodule again seen on the left.", set()),
+        ("Blunted on the right. Left lung clear.", set()),  # it would be clear and blunted
+        ("Nodule at the left apex. The right hemithorax is unremarkable.", set()),
+        ("Nodule on the right. Right lung otherwise clear.", {"Nodule on the left. Right lung otherwise clear."}),
+        ("Possible right granuloma versus vessel.", set()),
+        ("Right lung is hyperexpanded. Tracheal deviation towards the left.", set()),
+        ("Right knee.", set()),  # the heading of another examination
+        ("Pneumothorax. This measures 3 cm on the right.", set()),
     ],
 )
 def test_the_one_side_of_a_sentence_is_swapped(parser: ReportParser, text: str, expected: set[str]) -> None:
@@ -154,7 +171,10 @@ def test_the_one_place_of_a_sentence_is_swapped(parser: ReportParser, text: str,
         ("Small bowel gas.", set()),
         ("Small XXXX.", set()),
         ("Small 8 mm nodule.", set()),
-        ("The heart is mildly enlarged.", set()),
+        ("The heart is mildly enlarged.", set()),  # the size of the heart is a kind of its own
+        ("Mild cardiomegaly.", set()),
+        ("The patient is mildly rotated.", set()),
+        ("Small effusion or scar. Negative for effusion.", set()),
         ("Mild scoliosis. Scoliosis is mild.", set()),
     ],
 )
@@ -214,10 +234,23 @@ def test_a_heart_size_that_is_unclear_or_stated_twice_stays(parser: ReportParser
             "There is a small right pleural effusion.",
             {f"There is a small right {name}." for name in ("pneumothorax", "pleural plaque", "pleural mass")},
         ),
-        ("Degenerative changes of the spine.", {"Compression fractures of the spine."}),
+        (
+            "There are degenerative changes of the spine.",
+            {
+                f"There are {name} of the spine."
+                for name in ("compression fractures", "wedge deformities", "sclerotic lesions", "lytic lesions")
+            },
+        ),
+        (  # without a verb, `scoliosis` can stand for a plural; `minimal compression fractures` would give itself away
+            "Minimal degenerative changes of the spine.",
+            {f"Minimal {name} of the spine." for name in ("wedge deformities", "scoliosis", "kyphosis")},
+        ),
+        ("There is tortuosity of the aorta.", {"There is atherosclerosis of the aorta."}),
+        ("Tortuosity of the trachea.", set()),
         ("There is an aortic aneurysm.", {"There is a hiatal hernia."}),
-        ("The lungs are hyperexpanded.", {"The lungs are hypoinflated."}),
-        ("Low lung volumes.", {"Large lung volumes."}),
+        ("Large hiatal hernia. Normal cardiomediastinal silhouette.", set()),  # no aortic aneurysm then
+        ("Large hiatal hernia. The heart and mediastinum are unremarkable.", set()),
+        ("Large hiatal hernia. The aorta is normal.", set()),
         ("No pneumothorax.", set()),  # another denial contradicts nothing
         ("Large hiatal hernia. Aortic aneurysm is not seen.", set()),
         ("Hiatal hernia. Stable hiatal hernia.", set()),
@@ -227,7 +260,6 @@ def test_a_heart_size_that_is_unclear_or_stated_twice_stays(parser: ReportParser
         ("Arthritic changes of the shoulders.", set()),
         ("Hiatal hernia. This is unchanged.", set()),  # the next sentence is about it
         ("There is a moderate effusion.", {"There is a moderate pneumothorax."}),
-        ("Hyperexpanded lungs. Flattened diaphragms.", set()),
     ],
 )
 def test_a_finding_gives_way_to_one_the_report_does_not_speak_of(
