@@ -6,17 +6,18 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from datasets_scripts.dicom import is_dicom, read_dicom
+from datasets_scripts.dicom import NotOneRadiograph, is_dicom, read_dicom
 
 # pydicom's samples. In its wheel: a CT slice, MONOCHROME2, and patches of a neck, MONOCHROME1. In its package of data:
 # whole radiographs of a chest and of a leg, both MONOCHROME1.
 CT = "CT_small.dcm"
 NECK = ("dicomdirtests/77654033/CR1/6154", "dicomdirtests/77654033/CR2/6247", "dicomdirtests/77654033/CR3/6278")
-
-
 CHEST, LEG = "RG1_UNCR.dcm", "RG3_UNCR.dcm"
+
+RAMP = np.array([[0, 1000, 2000, 4000]])
+RAMP_GREY = [0, 64, 128, 255]
 
 
 def sample(name: str) -> Path:
@@ -146,8 +147,70 @@ def test_padding_is_black_and_sets_no_scale(tmp_path: Path, photometric: str) ->
     np.testing.assert_array_equal(grey(path)[0], [0, *picture])
 
 
-def test_a_picture_of_one_value_is_black(tmp_path: Path) -> None:
-    assert not grey(made(tmp_path / "a.dcm", np.full((3, 4), 7))).any()
+def test_beyond_the_ends_of_a_lookup_table_its_first_and_last_value_go_on(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 10, 8], np.array([0, 10, 200, 255], "<u2").tobytes()
+    path = made(tmp_path / "a.dcm", np.array([[0, 10, 12, 13, 10 + 256, 4000]]), VOILUTSequence=[table])
+
+    np.testing.assert_array_equal(grey(path)[0], [0, 0, 200, 255, 255, 255])
+
+
+WINDOW = {"WindowCenter": 2000, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"WindowCenter": None, "WindowWidth": None},
+        {"WindowCenter": 7, "WindowWidth": None},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"RescaleSlope": None, "RescaleIntercept": None, **WINDOW},
+        {"WindowCenter": 2000.5, "WindowWidth": 4001, "VOILUTFunction": None},
+        {"PixelPaddingValue": None},
+        {"PixelPaddingValue": 5000, "PixelPaddingRangeLimit": None},
+        {"ModalityLUTSequence": [], "VOILUTSequence": [], **WINDOW},
+        {"NumberOfFrames": None},
+    ],
+    ids=lambda values: " ".join(name for name, value in values.items() if not value),
+)
+def test_an_element_without_a_value_counts_as_absent(tmp_path: Path, values: dict[str, Any]) -> None:
+    np.testing.assert_array_equal(grey(made(tmp_path / "a.dcm", RAMP, **values))[0], RAMP_GREY)
+
+
+@pytest.mark.parametrize(
+    ("function", "width", "expected"),
+    [
+        ("LINEAR", 0, RAMP_GREY),
+        ("LINEAR", 0.5, RAMP_GREY),
+        ("LINEAR", 1, [0, 255, 255, 255]),
+        ("LINEAR_EXACT", 0, RAMP_GREY),
+        ("LINEAR_EXACT", 0.5, [0, 128, 255, 255]),
+        ("SIGMOID", -1, RAMP_GREY),
+        ("SIGMOID", 0.5, [0, 128, 255, 255]),
+    ],
+)
+def test_a_window_narrower_than_its_function_allows_counts_as_absent(
+    tmp_path: Path, function: str, width: float, expected: list[int]
+) -> None:
+    path = made(tmp_path / "a.dcm", RAMP, WindowCenter=1000, WindowWidth=width, VOILUTFunction=function)
+
+    np.testing.assert_array_equal(grey(path)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("stored", "values"),
+    [
+        (np.full((3, 4), 7), {}),
+        (np.full((3, 4), 7), {"PixelPaddingValue": 7}),
+        (RAMP, {"RescaleSlope": 0, "RescaleIntercept": 0}),
+        (RAMP, {"RescaleSlope": 0, "RescaleIntercept": 0, **WINDOW}),
+        (RAMP, {"WindowCenter": 9000, "WindowWidth": 10}),
+    ],
+    ids=["one value", "padding only", "slope 0", "slope 0 and a window", "beside the window"],
+)
+def test_a_picture_of_one_grey_is_refused(tmp_path: Path, stored: np.ndarray, values: dict[str, Any]) -> None:
+    with pytest.raises(NotOneRadiograph, match="one single grey"):
+        read_dicom(made(tmp_path / "a.dcm", stored, **values))
 
 
 def test_a_colour_sample_becomes_grey() -> None:
@@ -171,7 +234,7 @@ def test_compressed_samples_that_pillow_decodes_are_read() -> None:
 def test_what_is_no_single_grey_picture_is_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
     path = made(tmp_path / "a.dcm", np.zeros((2, 4)), **changes)
 
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(NotOneRadiograph, match=match):
         read_dicom(path)
 
 
@@ -180,3 +243,36 @@ def test_dicom_is_known_by_its_content(tmp_path: Path) -> None:
 
     assert is_dicom(sample(NECK[0]))
     assert not is_dicom(tmp_path / "text.dcm")
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("with_meta", [True, False], ids=["meta", "no meta"])
+def test_a_file_without_preamble_is_read_as_the_same_file_with_it(
+    tmp_path: Path, syntax: pydicom.uid.UID, with_meta: bool
+) -> None:
+    dataset = pydicom.dcmread(sample(CT))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(tmp_path / "whole.dcm")
+    whole = (tmp_path / "whole.dcm").read_bytes()
+    meta_length = 12 + int(pydicom.dcmread(tmp_path / "whole.dcm").file_meta.FileMetaInformationGroupLength)
+    (tmp_path / "bare.dcm").write_bytes(whole[132 if with_meta else 132 + meta_length :])
+
+    assert is_dicom(tmp_path / "bare.dcm")
+    np.testing.assert_array_equal(grey(tmp_path / "bare.dcm"), grey(sample(CT)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x08\x00\x05\x00",
+        b"\x08\x00\x05\x00" + b"text" * 9,
+        b"\x08\x00\x20\x00CS\x0a\x00" + bytes(9),
+        b"BM" * 99,
+    ],
+    ids=["nothing", "a tag", "a tag and text", "no first tag", "a bitmap"],
+)
+def test_what_does_not_begin_with_a_data_element_is_not_dicom(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+
+    assert not is_dicom(tmp_path / "a")
