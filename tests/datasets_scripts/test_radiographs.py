@@ -1,14 +1,24 @@
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
-from PIL import Image
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from datasets_scripts.radiographs import index_images, is_image, load_radiograph
 
 GRADIENT = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27
+
+MIN_IS_WHITE = {PHOTOMETRIC_INTERPRETATION: 0}
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -56,6 +66,78 @@ def test_floats_of_zero_to_one_count_on_that_scale(tmp_path: Path) -> None:
     image = load_radiograph(save(tmp_path / "a.tif", np.array([[0, 0.5, 1]], np.float32)), 1)
 
     np.testing.assert_array_equal(np.asarray(image), [[0, 128, 255]])
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [GRADIENT, (GRADIENT / 65535).astype(np.float32), (GRADIENT >> 8).astype(np.uint8)],
+    ids=["16", "float", "8"],
+)
+def test_a_tiff_whose_lowest_value_is_white_is_inverted(tmp_path: Path, pixels: np.ndarray) -> None:
+    # Of these files Pillow inverts those of 8 bits itself, when it writes and when it reads.
+    Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo=MIN_IS_WHITE)
+
+    grey = np.asarray(load_radiograph(tmp_path / "a.tif", None)).astype(int)
+
+    expected = pixels if pixels.dtype == np.uint8 else np.rint(255 - GRADIENT / 257)
+    np.testing.assert_array_equal(grey, expected)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, lambda seen: seen),
+        (2, np.fliplr),
+        (3, lambda seen: np.rot90(seen, 2)),
+        (4, np.flipud),
+        (5, np.transpose),
+        (6, lambda seen: np.rot90(seen, 1)),
+        (7, lambda seen: np.rot90(seen, 2).T),
+        (8, lambda seen: np.rot90(seen, -1)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", np.uint8), ("a.png", np.uint16), ("a.tif", np.uint8), ("a.tif", np.uint16)]
+)
+def test_an_image_is_turned_as_its_exif_orientation_says(
+    tmp_path: Path, name: str, kind: type, orientation: int, turn: Any
+) -> None:
+    seen: np.ndarray = (GRADIENT if kind is np.uint16 else GRADIENT >> 8).astype(kind)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(np.ascontiguousarray(turn(seen))).save(tmp_path / name, exif=exif)
+
+    image = load_radiograph(tmp_path / name, None)
+
+    np.testing.assert_array_equal(np.asarray(image), np.rint(GRADIENT / 257) if kind is np.uint16 else seen)
+
+
+def test_a_jpeg_is_turned_as_its_exif_orientation_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray((GRADIENT >> 8).astype(np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+
+    image = load_radiograph(tmp_path / "a.jpg", 20)
+
+    assert image.size == (20, 30)
+    assert np.asarray(image)[:, -1].max() + 200 < np.asarray(image)[:, 0].min()  # what was at the top is at the right
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.webp"])
+def test_several_pages_are_refused_with_their_number(tmp_path: Path, name: str) -> None:
+    pages = [Image.new("RGB", (8, 8), (grey,) * 3) for grey in (0, 100, 200)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+
+    assert is_image(tmp_path / name)
+    with pytest.raises(OSError, match=f"{name} is no radiograph: it holds 3 pages"):
+        load_radiograph(tmp_path / name, None)
+
+
+def test_of_a_camera_jpeg_with_previews_the_photograph_is_read(tmp_path: Path) -> None:
+    photograph, preview = Image.new("L", (60, 40), 200), Image.new("L", (6, 4))
+    photograph.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview])
+
+    assert load_radiograph(tmp_path / "a.jpg", None).size == (60, 40)
 
 
 @pytest.mark.parametrize("value", [-1, 70000])
@@ -136,18 +218,113 @@ def test_a_damaged_image_is_an_error_that_names_it(tmp_path: Path, place: int) -
         load_radiograph(path, 40)
 
 
+def dicom_bytes(**values: Any) -> bytes:
+    """pydicom's CT sample with other values, reduced to 16 x 16 pixels."""
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.PixelData, dataset.Rows, dataset.Columns = dataset.pixel_array[::8, ::8].tobytes(), 16, 16
+    del dataset.DataSetTrailingPadding
+    dataset.file_meta.TransferSyntaxUID = values.pop("syntax", ExplicitVRLittleEndian)
+    for name, value in values.items():
+        setattr(dataset, name, value)
+    buffer = BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def encoded(form: str, pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_a_deflated_dicom_file_that_is_cut_off_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(dicom_bytes(syntax=DeflatedExplicitVRLittleEndian)[:-100])
+
+    with pytest.raises(OSError, match=r"a\.dcm is truncated or no image \(.*incomplete"):
+        load_radiograph(tmp_path / "a.dcm", None)
+
+
+def test_the_reason_that_pydicom_gives_is_one_short_line(tmp_path: Path) -> None:
+    rows = b"\x28\x00\x10\x00US"
+    damaged = dicom_bytes().replace(rows + b"\x02\x00\x10\x00", rows + (3001).to_bytes(2, "little") + bytes(3001))
+    (tmp_path / "a.dcm").write_bytes(damaged)
+
+    with pytest.raises(OSError, match=r"a\.dcm is truncated or no image \(Expected total bytes") as raised:
+        load_radiograph(tmp_path / "a.dcm", None)
+
+    reason = str(raised.value).removeprefix(str(tmp_path))
+    assert len(reason) < 260
+    assert reason.isprintable()
+
+
+def test_what_is_intact_but_no_radiograph_is_not_called_truncated(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(dicom_bytes(RescaleSlope=0))
+
+    with pytest.raises(OSError, match=r"a\.dcm is no radiograph: it shows one single grey"):
+        load_radiograph(tmp_path / "a.dcm", None)
+
+
+NOISE = np.random.default_rng(0).integers(0, 255, (16, 16), np.uint8)
+
+SMALL_FILES = {
+    "PNG": encoded("PNG", NOISE),
+    "PNG of 16 bits": encoded("PNG", NOISE.astype(np.uint16) * 257),
+    "JPEG": encoded("JPEG", NOISE),
+    "TIFF": encoded("TIFF", NOISE),
+    "TIFF of 16 bits, LZW": encoded("TIFF", NOISE.astype(np.uint16) * 257, compression="tiff_lzw"),
+    "BMP": encoded("BMP", NOISE),
+    "WebP": encoded("WEBP", NOISE),
+    "DICOM": dicom_bytes(),
+    "DICOM, deflated": dicom_bytes(syntax=DeflatedExplicitVRLittleEndian),
+    "DICOM without preamble": dicom_bytes()[132:],
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of the damage
+@pytest.mark.parametrize("name", SMALL_FILES)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_damage_nothing_but_an_oserror_is_raised(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    content = bytearray(SMALL_FILES[name])
+    places = st.integers(0, len(content) - 1)
+    for place, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=20)):
+        content[place] = byte
+    path = tmp_path / "damaged"
+    path.write_bytes(content[: data.draw(st.one_of(st.just(len(content)), places))])
+
+    is_image(path)
+    with suppress(OSError):
+        load_radiograph(path, None)
+
+
 def test_a_missing_image_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png"):
         load_radiograph(tmp_path / "a.png", 40)
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 20\n%%EndComments\nshowpage\n"
+GIF = encoded("GIF", NOISE)
+
+
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", False), (b"no picture", False), (b"\x89PNG\r\n\x1a\n" + b"?" * 40, False)]
+    "content",
+    [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"?" * 40, EPS, GIF],
+    ids=["nothing", "text", "PNG header", "EPS", "GIF"],
 )
-def test_what_does_not_begin_as_an_image_is_none(tmp_path: Path, content: bytes, expected: bool) -> None:
+def test_what_does_not_begin_as_an_image_of_a_known_format_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
 
-    assert is_image(tmp_path / "a.png") is expected
+    assert not is_image(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png is truncated or no image \(of DICOM, PNG, JPEG, TIFF, BMP, WEBP\)"):
+        load_radiograph(tmp_path / "a.png", None)
+
+
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_each_format_is_an_image(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_bytes(SMALL_FILES[name])
+
+    assert is_image(tmp_path / "a")
+    assert load_radiograph(tmp_path / "a", None).size == (16, 16)
 
 
 def test_damage_inside_is_not_seen_by_a_look_at_the_beginning(tmp_path: Path) -> None:
