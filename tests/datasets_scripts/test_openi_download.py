@@ -179,12 +179,16 @@ def test_a_server_that_gives_no_parts_gives_the_whole_again(server: Server, tmp_
 
 
 @pytest.mark.parametrize(
-    "content_range",
-    [f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}", f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}", ""],
+    ("content_range", "next_ranges"),
+    [
+        (f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}", []),
+        (f"bytes 7-{len(CONTENT) - 1}/{len(CONTENT)}", [None]),
+        ("", [None]),
+    ],
     ids=["from the start", "from another byte", "untold"],
 )
 def test_a_part_that_was_not_asked_for_is_not_put_behind_what_is_there(
-    server: Server, tmp_path: Path, content_range: str
+    server: Server, tmp_path: Path, content_range: str, next_ranges: list[None]
 ) -> None:
     server.files["/a.bin"] = CONTENT
     server.content_range = content_range
@@ -193,6 +197,7 @@ def test_a_part_that_was_not_asked_for_is_not_put_behind_what_is_there(
     download(f"{server.address}/a.bin", tmp_path / "a.bin", sleep=no_pause)
 
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-", *next_ranges]
 
 
 def test_a_server_that_always_breaks_off_and_gives_other_parts_is_given_up(server: Server, tmp_path: Path) -> None:
