@@ -137,7 +137,9 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[_Cells]:
     with _open_csv(path) as file:
         lines = _Lines(file)
         reader = csv.reader(lines, strict=True)
-        header = next(reader)
+        header = next(reader, [])
+        if not set(columns) <= set(header):
+            raise ValueError(f"the header of {path} has changed; run the build again")
         places = {column: header.index(column) for column in columns}
         while True:
             lines.start_record()
