@@ -19,13 +19,14 @@ _ONE_SIDED = any_of(
     r"heart|cardiac|cardio\w+|atri\w+|ventric\w+|biventric\w+|aort\w+|lingula\w*|middle|minor|horizontal|azygos|cava\w*"
     r"|svc|liver|hepat\w+|spleen|splen\w+|stomach|gastr\w+|gallbladder|cholecyst\w+|gallstones?|\w*abdom\w+|quadrant|colon|rotat\w+|oblique"
     r"|decubitus|(?:left|right) lateral|midline|pericardi\w+|brachiocephalic|innominate|coronary|epicardial"
-    r"|retrocardiac|arm|elbow|forearm|wrist|hand|fingers?|hip|pelvi[sc]|leg|thigh|femur|femoral|knee|tibia\w*|fibula\w*"
+    r"|retrocardiac|feeding|enteric|nasogastric|orogastric|ng|arm|elbow|forearm|wrist|hand|fingers?|hip|pelvi[sc]|leg|thigh|femur|femoral|knee|tibia\w*|fibula\w*"
     r"|ankle|foot|feet|toes?"
 )
 _DENIAL = any_of(
     r"no|not|without|negative|free of|clear|cannot|neither|nor|resol\w+|remov\w+|cleared|normal|unremarkable"
     r"|previous\w*"
 )
+_HEADING = re.compile(r"(?:left|right) \w+\s*\.?", re.IGNORECASE)  # `Right shoulder.`: another examination begins
 _GUESS = any_of(r"may|might|could|possib\w+|probab\w+|question\w*|suggest\w*|versus|vs")
 # The side that the mediastinum moves to follows from the side of what moves it.
 _SHIFT_TO_SIDE = re.compile(
@@ -57,11 +58,12 @@ _PLACES = {
     "bases": ("apices",),
     "apices": ("bases",),
 }
-# What has its one place: fluid sinks to the bases, a pneumothorax rises, a catheter's tip lies along its way.
+# What has its one place: fluid sinks to the bases, a pneumothorax rises, a catheter's tip lies along its way, the
+# lingula is in the upper lobe, a chin hides the apices, and a vertebra's number says where it is.
 _PLACED = any_of(
     r"effusions?|fluid|pneumothora\w+|costophrenic|diaphragm\w*|hemidiaphragm\w*|heart|lordotic|capping|cap|tip|picc"
     r"|catheter|line|lobectomy|segments?|hypoinflat\w+|low lung volumes|hypoventilat\w+|fissure|middle lobe syndrome"
-    r"|vascul\w+|fat|ribs?|secondary"
+    r"|vascul\w+|fat|ribs?|secondary|lingula\w*|chin|obscur\w*|[tl]-?\d+"
 )
 _DEGREES = {
     "mild": "severe",
@@ -82,7 +84,7 @@ _DEGREES = {
 }
 _SEVERITY = re.compile(
     rf"(?<!too )(?<!to )(?<!or )\b(?:{'|'.join(_DEGREES)})\b(?![- ]?(?:to|or|and)\b)(?!-)"
-    r"(?! (?:bowel|bore|caliber|body|xxxx|lung volumes|left xxxx|right xxxx|vessel|airways?|sized?"
+    r"(?! (?:bowel|colon|early|on|bore|caliber|body|xxxx|lung volumes|left xxxx|right xxxx|vessel|airways?|sized?"
     r"|(?:in|de)creased?|improve\w*|worse\w*|progress\w*)\b)",
     re.IGNORECASE,
 )
@@ -104,6 +106,8 @@ def laterality_edits(report: ReportText) -> list[TextEdit]:
     for start, end in _affirmed_sentences(report):
         sentence = report.text[start:end]
         sides = list(_SIDE.finditer(report.text, start, end))
+        if _HEADING.fullmatch(sentence) and not report.mentions_in(start, end):
+            continue
         if _ONE_SIDED.search(sentence) or _GUESS.search(sentence) or _repeated(report, start, end, _SIDE):
             continue
         compared = _COMPARED_SIDES.search(report.text, start, end)

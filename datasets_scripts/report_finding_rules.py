@@ -36,7 +36,7 @@ _PARTS = {"spine": any_of(r"spine|spinal|vertebra\w*|thoracic|lumbar|thoracolumb
 
 def finding_edits(report: ReportText) -> list[TextEdit]:
     """All edits that put another finding in the place of one that is affirmed, and said once."""
-    unlinked = [sentence for sentence in report.sentences if not goes_on(report, *sentence)]
+    unlinked = [sentence for sentence in report.statements if not goes_on(report, *sentence)]
     return [edit for start, end in unlinked for edit in _swaps(report, start, end)]
 
 

@@ -87,14 +87,19 @@ class TextEdit:
 
 @dataclass(frozen=True)
 class ReportText:
-    """A report as written, its sentences as `(start, end)` characters, and the findings that it mentions, in order.
-
-    A sentence begins after its label, such as `Lungs:`.
-    """
+    """A report as written, its sentences as `(start, end)` characters, and the findings that it mentions, in order."""
 
     text: str
     sentences: tuple[tuple[int, int], ...]
     mentions: tuple[Mention, ...]
+
+    @property
+    def statements(self) -> tuple[tuple[int, int], ...]:
+        """The sentences without a label before them, such as `Lungs:`."""
+        labels = [_LABEL.match(self.text, start, end) for start, end in self.sentences]
+        return tuple(
+            (label.end() if label else start, end) for label, (start, end) in zip(labels, self.sentences, strict=True)
+        )
 
     def mentions_in(self, start: int, end: int) -> list[Mention]:
         """The findings that lie in characters `start:end`."""
@@ -146,12 +151,7 @@ def _report_text(text: str, doc: Doc) -> ReportText:
         Mention(terms()[span.text], span.start_char, span.end_char, bool(span._.negex))
         for span in sorted(doc.spans[_SPANS], key=lambda span: span.start)
     )
-    return ReportText(text, tuple(_after_label(text, sent.start_char, sent.end_char) for sent in doc.sents), mentions)
-
-
-def _after_label(text: str, start: int, end: int) -> tuple[int, int]:
-    label = _LABEL.match(text, start, end)
-    return (label.end() if label else start), end
+    return ReportText(text, tuple((sent.start_char, sent.end_char) for sent in doc.sents), mentions)
 
 
 @cache

@@ -67,8 +67,9 @@ class _Frame(NamedTuple):
 
 def negation_edits(report: ReportText) -> list[TextEdit]:
     """All edits that turn one finding's presence into absence or the other way round."""
-    edits = [edit for start, end in report.sentences for edit in _affirmations(report, start, end)]
-    edits += [edit for start, end in report.sentences for edit in _denials(report, start, end)]
+    statements = report.statements
+    edits = [edit for start, end in statements for edit in _affirmations(report, start, end)]
+    edits += [edit for start, end in statements for edit in _denials(report, start, end)]
     return edits or _not_clear(report)
 
 

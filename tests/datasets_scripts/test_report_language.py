@@ -45,10 +45,10 @@ def test_spans_are_characters_of_the_report_as_written(parser: ReportParser) -> 
     assert [report.text[start:end] for start, end in report.sentences] == ["Lungs clear..", "NO  Pneumothorax."]
 
 
-def test_a_sentence_begins_after_its_label(parser: ReportParser) -> None:
+def test_a_statement_begins_after_its_label(parser: ReportParser) -> None:
     report = next(parser.parse(["LUNGS: Clear. Heart and mediastinum: Normal. Seen at 3:30."]))
 
-    assert [report.text[start:end] for start, end in report.sentences] == ["Clear.", "Normal.", "Seen at 3:30."]
+    assert [report.text[start:end] for start, end in report.statements] == ["Clear.", "Normal.", "Seen at 3:30."]
 
 
 def test_plurals_are_terms_that_take_no_article() -> None:

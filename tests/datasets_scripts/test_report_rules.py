@@ -117,6 +117,7 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Atelectasis of the right middle lobe.", set()),
         ("Clips in the right upper quadrant.", set()),
         ("Removal of the right chest tube.", set()),
+        ("Feeding tube below the left hemidiaphragm.", set()),
         ("Left base opacity. This is in the lingula.", set()),
         ("No left effusion.", set()),
         ("Absence of a left effusion.", set()),
@@ -129,7 +130,11 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Nodule on the right. Right lung otherwise clear.", {"Nodule on the left. Right lung otherwise clear."}),
         ("Possible right granuloma versus vessel.", set()),
         ("Right lung is hyperexpanded. Tracheal deviation towards the left.", set()),
+        ("Left lung: Opacity. Heart: Normal.", {"Right lung: Opacity. Heart: Normal."}),
+        ("Left lung: Opacity in the left base.", set()),
+        ("Left lung: Opacity. Right lung: Clear.", set()),
         ("Right knee.", set()),  # the heading of another examination
+        ("Right shoulder. Heart normal.", set()),
         ("Pneumothorax. This measures 3 cm on the right.", set()),
     ],
 )
@@ -152,6 +157,9 @@ def test_the_one_side_of_a_sentence_is_swapped(parser: ReportParser, text: str, 
         ("Effusion at the left base.", set()),  # fluid does not lie at the apex
         ("Upper and lower lobe opacities.", set()),
         ("Apical XXXX.", set()),
+        ("Basilar atelectasis in the lingula.", set()),
+        ("The chin obscures both apices.", set()),
+        ("Wedging of a lower thoracic vertebra, T11.", set()),
         ("Upper lobe vascular prominence.", set()),  # redistribution goes up only
     ],
 )
@@ -169,10 +177,13 @@ def test_the_one_place_of_a_sentence_is_swapped(parser: ReportParser, text: str,
         ("No large effusion.", set()),
         ("Mild to moderate scoliosis.", set()),
         ("Small bowel gas.", set()),
+        ("Stool in the large colon.", set()),
+        ("Minimal early degenerative change.", set()),
         ("Small XXXX.", set()),
         ("Small 8 mm nodule.", set()),
         ("The heart is mildly enlarged.", set()),  # the size of the heart is a kind of its own
         ("Mild cardiomegaly.", set()),
+        ("Heart: Mildly enlarged.", set()),
         ("The patient is mildly rotated.", set()),
         ("Small effusion or scar. Negative for effusion.", set()),
         ("Mild scoliosis. Scoliosis is mild.", set()),
