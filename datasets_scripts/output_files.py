@@ -19,4 +19,4 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(f"{path} cannot be written ({error.strerror or error}); make room, or allow it") from error
+        raise WriteError(f"{path} cannot be written ({error.strerror or error}); make room there, or let it be written") from error
