@@ -19,4 +19,5 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(f"{path} cannot be written ({error.strerror or error}); make room there, or let it be written") from error
+        reason = error.strerror or error
+        raise WriteError(f"{path} cannot be written ({reason}); make room there, or let it be written") from error
