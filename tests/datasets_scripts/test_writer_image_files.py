@@ -1,6 +1,7 @@
 """A build goes on only with the image files that its finished shards were made of."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,17 @@ import pytest
 from dataset_helpers import INFO, load, record
 from PIL import Image
 
-from datasets_scripts.image_file import ImageFile, file_identity
+from datasets_scripts.chexpert import ImageRows
+from datasets_scripts.chexpert_images import CheXpertImage
+from datasets_scripts.image_file import HasFile, ImageFile, file_identity
+from datasets_scripts.mimic_cxr import MimicCorpus, MimicPairs
+from datasets_scripts.mimic_images import MimicImage
+from datasets_scripts.mimic_sections import ReportSections
+from datasets_scripts.openi_images import image_files
+from datasets_scripts.openi_reports import OpenIReport
 from datasets_scripts.perturbations import ReportPerturber
 from datasets_scripts.schema import Record
+from datasets_scripts.table import RowImage
 from datasets_scripts.writer import write_dataset
 
 IDS = ("0", "1", "2", "3")
@@ -101,3 +110,37 @@ def test_a_file_is_the_same_from_any_folder(images: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(images)
 
     assert file_identity(Path("0.png")) == file_identity(images / "0.png")
+
+
+def chexpert_source(folder: Path) -> tuple[object, Path]:
+    path = folder / "view1_frontal.jpg"
+    image = CheXpertImage(path, "patient1/study1/view1_frontal", "patient1/study1", "patient1", True, {})
+    return next(iter(ImageRows([image], 0, "ignore", "ignore")))["image"], path
+
+
+def mimic_source(folder: Path) -> tuple[object, Path]:
+    image = MimicImage("a-b", subject="10000001", study="50000001")
+    reports = {image.study: ReportSections(findings="Clear lungs.")}
+    corpus = MimicCorpus(folder, {"train": [image]}, {}, reports, {}, {})
+    return next(iter(MimicPairs([image], corpus, ["findings"], 0, 0))).image, image.path(folder)
+
+
+def openi_source(folder: Path) -> tuple[object, Path]:
+    path = write_images(folder, 10) / "CXR1_IM-0001-1001.png"
+    path.write_bytes((folder / "0.png").read_bytes())
+    source = image_files(folder, [path.stem], 0)
+    return source(OpenIReport("CXR1", "", "", (), (path.stem,)), path.stem), path
+
+
+def table_source(folder: Path) -> tuple[object, Path]:
+    return RowImage(1, folder / "a.png", 0, "a.png"), folder / "a.png"
+
+
+@pytest.mark.parametrize("source_and_path", [chexpert_source, mimic_source, openi_source, table_source])
+def test_every_builder_of_image_files_tells_which_file_it_reads(
+    tmp_path: Path, source_and_path: Callable[[Path], tuple[object, Path]]
+) -> None:
+    source, path = source_and_path(tmp_path)
+
+    assert isinstance(source, HasFile)
+    assert source.identity() == file_identity(path)
