@@ -96,6 +96,8 @@ def read_dicom(path: Path) -> Image.Image:
     stored: NDArray[Any] = dataset.pixel_array  # [H, W] grey, [H, W, 3] colour
     photometric = dataset.PhotometricInterpretation
     if photometric in ("MONOCHROME1", "MONOCHROME2"):
+        if stored.ndim != 2:
+            raise NotOneRadiograph(f"it is {photometric} of {dataset.SamplesPerPixel} samples a pixel, not one")
         return Image.fromarray(_eight_bit_grey(stored, dataset))
     if stored.ndim == 3 and stored.dtype == np.uint8 and photometric != "PALETTE COLOR":
         return Image.fromarray(stored).convert("L")
@@ -134,17 +136,37 @@ def _windowed(stored: NDArray[Any], padding: NDArray[np.bool_], dataset: pydicom
     """The rescaled values through the window, 0 to 1; NaN where there is but one value."""
     values = apply_modality_lut(stored, dataset)
     if "VOILUTSequence" in dataset:
-        entries, first, bits = dataset.VOILUTSequence[0].LUTDescriptor
-        # Rescaling makes floats, of which pydicom makes no index into a look-up table; and beyond the end of a table
-        # of 8 bits it starts again at the beginning.
-        index = np.clip(np.rint(values).astype(np.int64), first, first + (entries or 2**16) - 1)
-        return apply_voi_lut(index, dataset) / (2**bits - 1)
+        return _looked_up(values, dataset.VOILUTSequence[0], bool(dataset.original_encoding[1]))
     if _has_window(dataset):
         low, high = apply_voi_lut(np.array([-1e9, 1e9]), dataset)  # the ends to which the window takes all beyond it
         return (apply_voi_lut(values, dataset) - low) / (high - low)
     shown = values[~padding].astype(np.float64)
     low, high = (shown.min(), shown.max()) if shown.size else (0, 1)
     return np.clip((values - low) / (high - low), 0, 1)
+
+
+def _looked_up(values: NDArray[Any], item: pydicom.Dataset, little_endian: bool) -> NDArray[np.float64]:
+    """The rescaled values through a VOI LUT, 0 to 1; beyond its ends the first and the last entry go on.
+
+    pydicom's own look-up takes each entry for a word of 16 bits, and counts places in a table of 8 bits modulo 256.
+    """
+    entries, first, bits = item.LUTDescriptor
+    entries = entries or 2**16
+    if not 8 <= bits <= 16:
+        raise ValueError(f"its VOI LUT is of {bits} bits an entry, not 8 to 16")
+    data = item.LUTData
+    if isinstance(data, bytes):
+        words = np.frombuffer(data, "<u2" if little_endian else ">u2").astype("<u2")
+    else:
+        words = np.atleast_1d(np.asarray(data, "<u2"))
+    # Entries of 8 bits stand two in a word, the first in its low byte; or one in a word, which only the length tells.
+    table = (words.view(np.uint8) if bits == 8 and words.size < entries else words)[:entries]
+    if table.size < entries:
+        raise ValueError(f"its VOI LUT has {table.size} of its {entries} entries")
+    if table.max() >= 2**bits:
+        raise ValueError(f"its VOI LUT of {bits} bits an entry holds {table.max()}")
+    place = np.clip(np.rint(values).astype(np.int64) - first, 0, entries - 1)
+    return table[place] / (2**bits - 1)
 
 
 def _has_window(dataset: pydicom.Dataset) -> bool:

@@ -86,6 +86,8 @@ def load_radiograph(path: Path, shorter_side: int | None) -> Image.Image:
         path: a DICOM file (`read_dicom`), or a PNG, JPEG, TIFF, BMP or WebP file of any mode and of one page. 16-bit
             values count on their full scale of 0 to 65535, as in `PRDProcessor`. An image is turned and mirrored as
             its EXIF orientation says, and inverted where a TIFF file says that its lowest value is white.
+            A picture of one single grey is refused of a DICOM file alone, whose window or slope made it so; the values
+            of the other formats are those that somebody exported to be looked at.
         shorter_side: pixels; 0 or None for full size. A smaller image stays as it is. Reduced as `PRDProcessor`
             reduces it, by antialiased bilinear interpolation, to the size that transformers gives for a shortest edge.
 

@@ -6,7 +6,12 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from datasets_scripts.dicom import NotOneRadiograph, is_dicom, read_dicom
 
@@ -155,6 +160,55 @@ def test_beyond_the_ends_of_a_lookup_table_its_first_and_last_value_go_on(tmp_pa
     np.testing.assert_array_equal(grey(path)[0], [0, 0, 200, 255, 255, 255])
 
 
+@pytest.mark.parametrize("kind", ["OW", "US"])
+@pytest.mark.parametrize("words", ["one entry each", "two entries each"])
+@pytest.mark.parametrize("entries", [4, 4096])
+def test_a_lookup_table_of_8_bits_is_read_by_the_length_of_its_data(
+    tmp_path: Path, entries: int, words: str, kind: str
+) -> None:
+    greys = np.arange(entries) * 255 // (entries - 1)
+    data = greys.astype("<u2" if words == "one entry each" else "u1").tobytes()
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [entries, 0, 8]
+    table.add_new("LUTData", kind, data if kind == "OW" else np.frombuffer(data, "<u2").tolist())
+    stored = np.arange(4) * (entries - 1) // 3
+
+    path = made(tmp_path / "a.dcm", stored[None], VOILUTSequence=[table])
+
+    np.testing.assert_array_equal(grey(path)[0], greys[stored])
+
+
+def test_a_lookup_table_goes_by_the_byte_order_of_its_file(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 8], bytes([10, 0, 255, 200])  # two entries a word
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRBigEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = DigitalXRayImageStorageForPresentation, "1.2.3"
+    stored = np.array([[0, 1, 2, 3]])
+    pixels = stored.astype(">u2").tobytes()
+
+    path = made(tmp_path / "a.dcm", stored, file_meta=meta, PixelData=pixels, VOILUTSequence=[table])
+
+    np.testing.assert_array_equal(grey(path)[0], [0, 10, 200, 255])
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "match"),
+    [
+        ([9, 0, 16], "4 of its 9 entries"),
+        ([4, 0, 7], "7 bits an entry, not 8 to 16"),
+        ([4, 0, 8], "8 bits an entry holds 256"),
+    ],
+)
+def test_a_damaged_lookup_table_is_an_error(tmp_path: Path, descriptor: list[int], match: str) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = descriptor, np.array([0, 1, 2, 256], "<u2").tobytes()
+    path = made(tmp_path / "a.dcm", np.array([[0, 1, 2, 3]]), VOILUTSequence=[table])
+
+    with pytest.raises(ValueError, match=match):
+        read_dicom(path)
+
+
 WINDOW = {"WindowCenter": 2000, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
 
 
@@ -229,6 +283,17 @@ def test_compressed_samples_that_pillow_decodes_are_read() -> None:
     [
         ({"NumberOfFrames": 2, "Rows": 1}, "2 frames"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        (
+            {
+                "SamplesPerPixel": 3,
+                "PlanarConfiguration": 0,
+                "BitsAllocated": 8,
+                "BitsStored": 8,
+                "HighBit": 7,
+                "PixelData": bytes(range(24)),
+            },
+            "MONOCHROME2 of 3 samples a pixel",
+        ),
     ],
 )
 def test_what_is_no_single_grey_picture_is_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
