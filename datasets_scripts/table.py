@@ -1,14 +1,13 @@
 """Your own image-report pairs, from a CSV, JSONL or Parquet table, as a perturbed-pairs dataset.
 
-A row that cannot be used is left out, named on standard error as `row N: REASON: FILE` (N counts the data rows from 1)
-and counted in the card. The exit status is 0 if pairs were built, whatever was left out, and 2 if none was or if the
+A row that cannot be used is left out, named on standard error as `row N: REASON: FILE` (N counts the data rows from 1;
+an indented line may follow and say more) and counted in the card. The exit status is 0 if pairs were built, whatever was left out, and 2 if none was or if the
 table, a column or a folder cannot be used.
 """
 
 import argparse
 import hashlib
 import os
-import sys
 from array import array
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -19,20 +18,17 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
 from .build_arguments import add_image_size, add_perturbing, check_image_size
-from .image_file import FileIdentity, file_identity
 from .perturbations import ReportPerturber
-from .radiographs import load_radiograph
 from .report_counterfactuals import ReportEditor
 from .schema import Record
-from .shards import NamedFault
 from .table_card import classes_note, describe, few_studies_note
 from .table_files import TableRow, read_table, table_columns
+from .table_images import RowImage, is_readable, log_fault
 from .table_rows import SPLITS, Layout, Pair, RowFault, check_image_file, label_columns, read_pair
-from .writer import UNREADABLE, check_replaceable, write_dataset
+from .writer import check_replaceable, write_dataset
 
 DUPLICATE = "duplicate of a row already built"
 STUDY_SPLIT = "study is in another split already"
@@ -263,7 +259,7 @@ class Table:
         check_image_file(pair.path)
         split = SPLITS.index(pair.split or self._split_by_hash(pair.study_id))
         if pair.image_id in self._repeated_ids or pair.study_id in self._torn_studies:
-            if not _is_readable(pair.path):
+            if not is_readable(pair.path):
                 self._damaged.append((row.number, pair.study_id))
                 return split
             if pair.image_id in self._taken:
@@ -311,43 +307,3 @@ class SplitRecords:
 
     def __len__(self) -> int:
         return self.count
-
-
-@dataclass(frozen=True)
-class RowImage:
-    """Reads a row's image when the writer asks for it, and names the row if it cannot be read: the writer does not."""
-
-    number: int
-    path: Path
-    image_size: int
-    name: str
-
-    def __call__(self) -> Image.Image:
-        """Raises NamedFault: the file is damaged."""
-        try:
-            return load_radiograph(self.path, self.image_size)
-        except OSError as error:
-            log_fault(self.number, UNREADABLE, self.name, after_bar=True)
-            raise NamedFault(f"row {self.number}: {error}") from error
-
-    def identity(self) -> FileIdentity:
-        """Of the file, so that what a killed build stored of another one is not taken up."""
-        return file_identity(self.path)
-
-
-def log_fault(number: int, reason: str, file: str, *, after_bar: bool = False) -> None:
-    """Name a row that is left out, on a line of its own on standard error; `after_bar`: a bar may stand there."""
-    shown = file if file.isprintable() else ascii(file)
-    line = f"row {number}: {reason}: {shown}"
-    if sys.stderr.isatty():
-        tqdm.write(line, file=sys.stderr)  # above the bar
-    else:
-        print(f"\n{line}" if after_bar else line, file=sys.stderr)
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        load_radiograph(path, None)
-    except OSError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 from table_helpers import build, damage, save_image, write_csv
 
 from datasets_scripts.image_file import HasFile
-from datasets_scripts.table import RowImage
+from datasets_scripts.table_images import RowImage
 
 ROWS: list[dict[str, Any]] = [
     {"image": "a.png", "report": "The lungs are clear.\nNo effusion.", "id": 1, "study": "s1", "split": "train"},
