@@ -94,6 +94,7 @@ _NO_DEGREE = any_of(
     r"heart|cardiac|cardio\w+|patient|rotat\w+|position\w*|inspirat\w+|expos\w+|penetrat\w+|reflect\w*|represent\w*"
     r"|than|(?:\d+ ?)?(?:mm|cm|millimeters?)"
 )
+_RESECTION = any_of(r"pneumonectom\w+|(?:bi)?lobectom\w+")  # the rest of the report tells the side of it
 _LONG_WORD = re.compile(r"[a-z]{5,}")
 _COMMON = {"there", "right", "stable", "noted", "present", "again", "lower", "upper", "small", "large", "severe"}
 
@@ -101,7 +102,7 @@ _COMMON = {"there", "right", "stable", "noted", "present", "again", "lower", "up
 def laterality_edits(report: ReportText) -> list[TextEdit]:
     """Left for right: the one side that a sentence names, or both of `left greater than right`."""
     edits: list[TextEdit] = []
-    if _SHIFT_TO_SIDE.search(report.text):
+    if _SHIFT_TO_SIDE.search(report.text) or _RESECTION.search(report.text):
         return edits
     for start, end in _affirmed_sentences(report):
         sentence = report.text[start:end]

@@ -33,6 +33,7 @@ _AFTER_VERB = re.compile(r"\b(?:shows?|reveals?|demonstrates?|ha(?:ve|s)|with|ex
 _AFTER_CONJUNCTION = re.compile(
     r"(?P<comma>(?<!specifically),)\s*(?P<word>and\s+)?$|(?:;|\band|\bspecifically,)\s*$", re.IGNORECASE
 )
+_LONE_ADVERB = re.compile(r"(?:otherwise|again|also|overall|however|\w+ly)\s*", re.IGNORECASE)
 _HEDGED = any_of(
     r"which|that|may|might|could|represent\w*|suggest\w*|consistent|compatible|likely|probabl[ey]|possibl[ey]|due"
     r"|secondary|compared?|unchanged|stable|again|measur\w+|than|also|versus|vs|but|although|however|with|from|since|or"
@@ -128,7 +129,8 @@ def _clause(text: str, begin: int, list_end: int, phrase: str, plural: bool, sen
         list_end = verb.end() if verb else list_end
     if conjunction is None:
         return _Frame(begin, list_end, capitalized(phrase))
-    but = "but " if conjunction["comma"] and not conjunction["word"] else ""
+    clauses = conjunction["comma"] and not _LONE_ADVERB.fullmatch(text, sentence_start, conjunction.start())
+    but = "but " if clauses and not conjunction["word"] else ""
     return _Frame(begin, list_end, but + phrase)
 
 

@@ -38,6 +38,14 @@ AFFIRMED = [
     ("Hyperexpanded lungs without effusion.", {"Hyperexpanded lungs with an effusion."}),
     ("The spine shows no fracture.", {"The spine shows a fracture."}),
     ("Lungs are clear, and no effusion.", {"Lungs are clear, and there is an effusion."}),
+    ("The heart is small otherwise, no effusion.", {"The heart is small otherwise, but there is an effusion."}),
+    (  # an adverb alone is no clause to contrast with
+        "Otherwise, no effusion or pneumothorax.",
+        {
+            "Otherwise, there is an effusion but no pneumothorax.",
+            "Otherwise, there is a pneumothorax but no effusion.",
+        },
+    ),
     (
         "No pneumothorax or pleural effusion.",
         {"There is a pneumothorax but no pleural effusion.", "There is a pleural effusion but no pneumothorax."},
@@ -130,6 +138,8 @@ def test_clear_lungs_are_edited_where_nothing_else_can_be(parser: ReportParser) 
         ("Nodule on the right. Right lung otherwise clear.", {"Nodule on the left. Right lung otherwise clear."}),
         ("Possible right granuloma versus vessel.", set()),
         ("Right lung is hyperexpanded. Tracheal deviation towards the left.", set()),
+        ("Status post left pneumonectomy. Opacification of the right hemithorax.", set()),
+        ("Left upper lobectomy. Left parahilar scar.", set()),
         ("Left lung: Opacity. Heart: Normal.", {"Right lung: Opacity. Heart: Normal."}),
         ("Left lung: Opacity in the left base.", set()),
         ("Left lung: Opacity. Right lung: Clear.", set()),
