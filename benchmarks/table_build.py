@@ -95,7 +95,7 @@ def are_equal(first: Path, second: Path) -> bool:
 
 
 def measure(openi: Path, reports: int, kill_after: Sequence[float], num_proc: int, folder: Path) -> dict[str, Any]:
-    """All figures: `reports`, `seconds`, `peak_memory_mb`; `shards_left` by each kill, and whether both are `equal`."""
+    """`reports`, `seconds`, `peak_memory_mb`, `shards_left` by each kill, and whether they are `equal`."""
     table = write_table(folder, openi, reports)
     results: dict[str, Any] = {"reports": reports, **measure_whole(table, folder / "whole", num_proc)}
     if kill_after:
