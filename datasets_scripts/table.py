@@ -1,8 +1,8 @@
 """Your own image-report pairs, from a CSV, JSONL or Parquet table, as a perturbed-pairs dataset.
 
 A row that cannot be used is left out, named on standard error as `row N: REASON: FILE` (N counts the data rows from 1;
-an indented line may follow and say more) and counted in the card. The exit status is 0 if pairs were built, whatever was left out, and 2 if none was or if the
-table, a column or a folder cannot be used.
+an indented line may follow and say more) and counted in the card. The exit status is 0 if pairs were built, whatever
+was left out, and 2 if none was or if the table, a column or a folder cannot be used.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from .schema import Record
 from .table_card import classes_note, describe, few_studies_note
 from .table_files import TableRow, read_table, table_columns
 from .table_images import RowImage, is_readable, log_fault
-from .table_rows import SPLITS, Layout, Pair, RowFault, check_image_file, label_columns, read_pair
+from .table_rows import SPLITS, Layout, Pair, RowFault, bad_label, check_image_file, label_columns, read_pair
 from .writer import check_replaceable, write_dataset
 
 DUPLICATE = "duplicate of a row already built"
@@ -39,7 +39,11 @@ _LEFT_OUT = -1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `build table`."""
     parser.add_argument("--table", type=Path, required=True, help="a .csv, .jsonl or .parquet file, UTF-8")
-    parser.add_argument("--image_column", required=True, help="column with the image's path: PNG, JPEG, TIFF or DICOM")
+    parser.add_argument(
+        "--image_column",
+        required=True,
+        help="column with the path of the image's file, which is DICOM, PNG, JPEG, TIFF, BMP or WebP",
+    )
     parser.add_argument(
         "--report_column", required=True, help="column with the report (up to 5,000 words and 100,000 characters)"
     )
@@ -55,8 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split_column", help=f"column with {', '.join(SPLITS)} (also val, valid, validate, dev)")
     parser.add_argument("--label_column", help="column with the image's class; one of CheXpert's names (no_finding) "
                         "is a label, any other class none")  # fmt: skip
-    parser.add_argument("--labels_prefix", help="what stands before CheXpert's names in the label columns (default: "
+    labels = parser.add_mutually_exclusive_group()
+    labels.add_argument("--labels_prefix", help="what stands before CheXpert's names in the label columns (default: "
                         "nothing; every column with the name of a label is one)")  # fmt: skip
+    labels.add_argument("--no_labels", action="store_true",
+                        help="take no column for a label because of its name")  # fmt: skip
     parser.add_argument(
         "--validation", type=float, default=0.1, help="share of the studies, without a split column (default 0.1); "
         "from 0 to less than 1; above 0, at least one study of two"
@@ -85,7 +92,9 @@ def run(args: argparse.Namespace) -> None:
     splits = table.splits()
     if not splits:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it has no row"
-        raise ValueError(f"no row of {args.table} can be used: {reasons}")
+        bad_labels = left_out.keys() & map(bad_label, table.layout.labels.values())
+        hint = "; --no_labels leaves columns with the name of a label alone" if bad_labels else ""
+        raise ValueError(f"no row of {args.table} can be used: {reasons}{hint}")
     write_dataset(
         args.out,
         splits,
@@ -115,21 +124,24 @@ def layout_of(args: argparse.Namespace) -> Layout:
             )
         if columns.count(column) > 1:
             raise ValueError(f"{args.table} has two columns {column!r} ({flag}); rename one")
-    root = Path(os.path.abspath(args.image_root))
-    if not root.is_dir():
-        raise FileNotFoundError(f"{args.image_root} (--image_root) is no folder; give the one that holds the images")
     others = [column for column in columns if column not in named.values()]
-    labels = label_columns(others, args.labels_prefix)
     return Layout(
-        root=root,
+        root=_image_root(args.image_root),
         image=args.image_column,
         report=args.report_column,
         image_id=args.id_column,
         study=args.study_column,
         split=args.split_column,
         label=args.label_column,
-        labels=labels,
+        labels={} if args.no_labels else label_columns(others, args.labels_prefix),
     )
+
+
+def _image_root(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} (--image_root) is no folder; give the one that holds the images")
+    # abspath keeps the links that absolute paths of the table may go through, but takes `LINK/..` for no step at all.
+    return Path(os.path.realpath(folder) if ".." in folder.parts else os.path.abspath(folder))
 
 
 class Table:

@@ -71,10 +71,11 @@ def _command(args: argparse.Namespace) -> str:
     flags = "".join(
         f" --{flag} {shlex.quote(getattr(args, flag))}" for flag in _FLAGS if getattr(args, flag) is not None
     )
+    labels = " --no_labels" if args.no_labels else ""
     split = "" if args.split_column else f" --validation {args.validation}"
     return (
         f"python -m datasets_scripts build table --table {shlex.quote(args.table.name)} --image_root"
-        f" {shlex.quote(bare_name(args.image_root))} --out DIR{flags}{split} --image_size {args.image_size}"
+        f" {shlex.quote(bare_name(args.image_root))} --out DIR{flags}{labels}{split} --image_size {args.image_size}"
         f" --licence {shlex.quote(args.licence)}{' --synthetic' if args.synthetic else ''} --seed {args.seed}"
         f" --spacy_model {shlex.quote(bare_name(args.spacy_model))}"
     )

@@ -41,7 +41,7 @@ _SPLIT_NAMES = {
     "testing": "test",
 }
 _TRUTH = {"true": 1.0, "false": 0.0}
-_UNKNOWN = ("", "nan", "null", "none")
+_UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
 _PATHOLOGIES = tuple(name for name in CHEXPERT_LABELS if name not in ("No Finding", "Support Devices"))
 
 
@@ -82,7 +82,6 @@ class Pair:
     """A row without a fault, as far as its cells tell.
 
     Attributes:
-        number: of the row.
         path: the image file.
         image_id: the id column, or the image's path under the root and the row number, joined by a colon.
         study_id: the study column, or the image's path under the root, so that rows of one image share a split.
@@ -92,7 +91,6 @@ class Pair:
         other_class: what the label column has, where that is none of CheXpert's names; otherwise blank.
     """
 
-    number: int
     path: Path
     image_id: str
     study_id: str
@@ -117,7 +115,6 @@ def read_pair(row: TableRow, layout: Layout) -> Pair:
     named_class = "" if layout.label is None else row.cells[layout.label].strip()
     class_labels = labels_of_class(named_class)
     return Pair(
-        number=row.number,
         path=path,
         image_id=f"{name}:{row.number}" if layout.image_id is None else _needed(row, layout.image_id, NO_ID),
         study_id=name if layout.study is None else _needed(row, layout.study, NO_STUDY),

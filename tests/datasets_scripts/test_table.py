@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from table_helpers import build, damage, save_image, write_csv
 
+from datasets_scripts.__main__ import main
 from datasets_scripts.image_file import HasFile
 from datasets_scripts.table_images import RowImage
 
@@ -220,6 +221,26 @@ def test_an_image_root_above_the_working_directory_is_used(
     assert load(tmp_path / "out")["train"]["image_id"] == ["a.png:1", "a.png:2"]
 
 
+def test_an_image_root_above_a_link_is_above_what_the_link_leads_to(tmp_path: Path, images: Path) -> None:
+    save_image(tmp_path / "here/images/wrong.png")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "here/link").symlink_to(tmp_path / "folder")
+    table = write_csv(tmp_path / "t.csv", ("image", "report"), [("a.png", "Clear."), ("wrong.png", "Wide.")])
+
+    assert build(table, tmp_path / "here/link/../images", tmp_path / "out", "--validation", "0") == 0
+
+    assert load(tmp_path / "out")["train"]["image_id"] == ["a.png:1"]
+
+
+def test_an_image_root_of_no_folder_on_the_disk_is_an_error_though_its_parts_name_one(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_csv(tmp_path / "t.csv", ("image", "report"), [("a.png", "Clear.")])
+
+    assert build(table, tmp_path / "absent/../images", tmp_path / "out") == 2
+    assert "absent/../images (--image_root) is no folder" in capsys.readouterr().err
+
+
 def test_columns_without_a_name_may_be_several(tmp_path: Path, images: Path) -> None:
     (tmp_path / "t.csv").write_text("image,report,,\na.png,Clear.,,\n")
 
@@ -252,6 +273,8 @@ def test_an_image_is_told_from_one_that_was_changed_when_a_killed_build_is_taken
         ("image,report,Edema,Edema\n", (), "two columns are the label 'Edema'"),
         ("image,report\n", ("--label_column", "label"), r"no column 'label' \(--label_column\)"),
         ("image,report\n", ("--labels_prefix", "y_"), "no column is 'y_'"),
+        ("image,report,Edema\na.png,Clear.,mild\n", (), "1 label Edema is none of .*; --no_labels leaves columns"),
+        ("image,report,Edema\na.png,,1\n", (), "can be used: 1 no report$"),
         ("image,report\n", ("--validation", "1"), "--validation must be a share"),
         ("image,report\n", ("--image_size", "3"), "--image_size must be 16 to 8192 pixels, or 0"),
         ("image,report\n", ("--image_root", "absent"), r"absent \(--image_root\) is no folder"),
@@ -304,3 +327,11 @@ def test_images_are_reduced_as_they_are_stored(tmp_path: Path, images: Path) -> 
     stored = np.asarray(load(tmp_path / "out")["train"][0]["image"])
     assert stored.shape == (16, 16)
     assert abs(stored[2:-2, 2:-2].astype(int) - 100).max() <= 2
+
+
+def test_the_help_of_the_image_column_names_every_format_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["build", "table", "--help"])
+
+    words = capsys.readouterr().out.upper().replace(",", " ").split()
+    assert {"DICOM", "PNG", "JPEG", "TIFF", "BMP", "WEBP"} <= set(words)

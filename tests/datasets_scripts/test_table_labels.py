@@ -7,7 +7,8 @@ from dataset_helpers import load
 from table_helpers import build, save_image, scan, write_csv
 
 from datasets_scripts.schema import CHEXPERT_LABELS
-from datasets_scripts.table_rows import Layout, bad_label, labels_of_class
+from datasets_scripts.table_files import TableRow
+from datasets_scripts.table_rows import Layout, bad_label, labels_of_class, read_pair
 
 PATHOLOGIES = [name for name in CHEXPERT_LABELS if name not in ("No Finding", "Support Devices")]
 
@@ -60,6 +61,30 @@ def test_a_column_of_the_labels_own_goes_before_the_class(tmp_path: Path) -> Non
     assert build(table, tmp_path, tmp_path / "out", "--label_column", "label", "--validation", "0") == 0
 
     assert [row["Pneumonia"] for row in load(tmp_path / "out")["train"]["labels"]] == [-1, 1]
+
+
+def test_no_labels_leaves_columns_alone_that_have_the_name_of_a_label(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png")
+    header = ("image", "report", "label", "Fracture", "Edema", "edema")
+    table = write_csv(tmp_path / "t.csv", header, [("a.png", "Clear.", "pneumonia", "of the rib", "1", "0")])
+
+    flags = ("--no_labels", "--label_column", "label", "--validation", "0")
+    assert build(table, tmp_path, tmp_path / "out", *flags) == 0
+
+    (row,) = load(tmp_path / "out")["train"]
+    assert {name for name, value in row["labels"].items() if value is not None} == {"Pneumonia", "No Finding"}
+    card = (tmp_path / "out/README.md").read_text()
+    assert "Labels: `label` (the name of one)." in card
+    assert "--label_column label --no_labels --validation" in card
+
+
+@pytest.mark.parametrize("unknown", ["", " ", "NaN", "None", "null", "NA", "na", "N/A", "n/a"])
+def test_a_value_that_says_unknown_is_no_label_and_no_fault(tmp_path: Path, unknown: str) -> None:
+    row = TableRow(1, {"image": "a.png", "report": "Clear.", "Edema": unknown, "class": unknown})
+
+    pair = read_pair(row, Layout(tmp_path, "image", "report", labels={"Edema": "Edema"}, label="class"))
+
+    assert (pair.labels, pair.other_class) == ({}, "")
 
 
 def test_a_value_that_is_no_label_is_a_fault_that_names_the_label(
