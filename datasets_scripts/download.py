@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from .input_files import hash_file
 from .output_files import WriteError, writing
 
-_TRIES = 5  # in a row that bring nothing new
+_TRIES = 5  # in a row that bring nothing new, or in all that lose what came before
 _TIMEOUT = 60  # seconds without a byte
 _LONGEST_PAUSE = 60  # seconds that a server may ask for
 _CHUNK = 2**20
@@ -40,10 +40,17 @@ class _NoLength(OSError):
 
 @dataclass(frozen=True)
 class _Failure:
-    """A try that may be repeated, after `pause` seconds where the server named them."""
+    """A try that may be repeated.
+
+    Attributes:
+        problem: what went wrong.
+        pause: seconds to wait, where the server named them.
+        begins_anew: whether what came before was removed.
+    """
 
     problem: str
     pause: int | None = None
+    begins_anew: bool = False
 
 
 def download(url: str, path: Path, sha256: str | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -51,7 +58,7 @@ def download(url: str, path: Path, sha256: str | None = None, *, sleep: Callable
 
     What came before a try broke off is kept in `NAME.partial`, from where the next try, or the next call, goes on. A
     try that brings nothing, also by 408, 429 or 5xx, is repeated after 1, 2, 4 and 8 seconds, or after what the server
-    asks for.
+    asks for. What is no part of the server's file is removed.
 
     Args:
         url: of the file.
@@ -76,11 +83,13 @@ def download(url: str, path: Path, sha256: str | None = None, *, sleep: Callable
 
 
 def _fetch_whole(url: str, partial: Path, sleep: Callable[[float], None]) -> None:
-    failures, most = 0, _size(partial)
+    failures, losses, most = 0, 0, _size(partial)
     while failure := _try(url, partial):
+        if failure.begins_anew:
+            losses, most = losses + 1, 0
         failures = 0 if _size(partial) > most else failures + 1
         most = max(most, _size(partial))
-        if failures == _TRIES or (failure.pause or 0) > _LONGEST_PAUSE:
+        if _TRIES in (failures, losses) or (failure.pause or 0) > _LONGEST_PAUSE:
             asked = f", which asks for a pause of {failure.pause} seconds" if failure.pause else ""
             raise OSError(
                 f"{url} cannot be downloaded: {failure.problem}{asked}; "
@@ -112,7 +121,7 @@ def _try(url: str, partial: Path) -> _Failure | None:
         raise
     except _OtherPart as error:
         partial.unlink()
-        return _Failure(str(error))
+        return _Failure(str(error), begins_anew=True)
     except (OSError, HTTPException) as error:  # a URLError is an OSError
         return _Failure(str(error))
 
@@ -123,7 +132,7 @@ def _judge_end(error: HTTPError, partial: Path) -> _Failure | None:
     if error.headers.get("Content-Range") == f"bytes */{size}":
         return None
     partial.unlink()
-    return _Failure(f"has no byte {size:,}")
+    return _Failure(f"has no byte {size:,}", begins_anew=True)
 
 
 def _fetch(url: str, partial: Path) -> bool:

@@ -168,6 +168,16 @@ def test_a_partial_file_longer_than_the_file_is_begun_anew(server: Server, tmp_p
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
+def test_what_comes_after_a_beginning_anew_counts_as_new(server: Server, tmp_path: Path) -> None:
+    server.files["/a.bin"] = CONTENT
+    (tmp_path / "a.bin.partial").write_bytes(CONTENT + b"more")
+    server.broken = 7
+
+    download(f"{server.address}/a.bin", tmp_path / "a.bin", SHA256, sleep=no_pause)
+
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
 def test_a_server_that_gives_no_parts_gives_the_whole_again(server: Server, tmp_path: Path) -> None:
     server.files["/a.bin"] = CONTENT
     server.gives_parts = False
