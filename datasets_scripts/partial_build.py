@@ -55,6 +55,11 @@ class PartialBuild:
     another one left is removed, and said on the log. Leaving it removes it; but an error, or an interruption, leaves
     it where a shard is finished, and says so on the log: a full disk costs no more than a kill.
 
+    The build goes on after the last finished shard; with other records or other image files it starts anew, and says
+    so. The images of finished shards are not read again: a file counts as the same by its path, size and time of
+    change (`image_file.HasFile`), drawn images by their records; those that were unreadable are counted but not named
+    again.
+
     Args:
         out: the dataset's folder, absolute.
         fingerprint: what the bytes of the dataset depend on, by a name for it; JSON values.

@@ -32,16 +32,12 @@ def write_dataset(
 
     The folder is written beside `out`, in the hidden `.NAME.partial`, and moved to `out` when it is whole; two runs
     give the same bytes. Memory does not grow with the number of records: a block of them is held at a time, and a few
-    images. A build that is killed, interrupted or ended by an error after its first shard leaves the hidden folder;
-    the same call takes it up after the last finished shard, while another call, other records or other image files
-    start anew and say so. The images of finished shards are not read again: a file counts as the same by its path,
-    size and time of change (`image_file.HasFile`), drawn images by their records; those that were unreadable are
-    counted but not named again. A split that ends without rows is not listed in the card, which says so.
+    images. A build that is killed, interrupted or ended by an error after its first shard is taken up by the same call
+    (`PartialBuild`). A split that ends without rows is not listed in the card, which says so.
 
     Args:
         out: the folder to make.
-        splits: the records of each split, in the order in which the card lists them; `train` and others. Each is a
-            list, or makes its records anew whenever it is iterated, the same in the same order.
+        splits: the records of each split, in the card's order; a list, or what makes the same anew when iterated.
         info: what the card says.
         perturber: makes the perturbed reports; each distinct report is tagged once.
         num_proc: processes that tag, and threads that draw or read images.
@@ -54,7 +50,7 @@ def write_dataset(
         ValueError: no row to write; `rows_per_shard` or `num_proc` below 1; an image of a mode other than L and RGB;
             a study in two splits; a split that can be iterated only once.
         FileExistsError: `out` is not empty, at the start or when all is written, and `overwrite` is off or `out` is
-            no dataset of ours; or another process is writing it.
+            no dataset of ours; or another process is writing it. What was written is kept for the same call.
         OSError: an image cannot be read, under `on_unreadable="raise"`; or the dataset cannot be written.
     """
     tagger = perturber.tagger
@@ -137,7 +133,7 @@ def write_rows(
         card = render_card(info, kind, contents, made_with)
         with writing(partial.whole / "README.md"):
             (partial.whole / "README.md").write_text(card, encoding="utf-8")
-        check_replaceable(out, overwrite)  # again: the build may have taken hours
+        _check_again(out, overwrite)
         partial.move_into_place()
     if progress:
         print(render_summary(info, contents))
@@ -212,13 +208,25 @@ def _with_outcome(
 
 def check_replaceable(out: Path, overwrite: bool) -> None:
     """Raises FileExistsError where `write_dataset` would: for builders, before their work."""
+    if obstacle := _obstacle(out, overwrite):
+        raise FileExistsError("; ".join(obstacle))
+
+
+def _check_again(out: Path, overwrite: bool) -> None:
+    # The build may have taken hours. All that it wrote stays beside `out`, so another folder would begin anew.
+    if obstacle := _obstacle(out, overwrite):
+        raise FileExistsError(f"{obstacle[0]} by now; move what is there away and run the same command again")
+
+
+def _obstacle(out: Path, overwrite: bool) -> tuple[str, str] | None:
+    """What stands in the way of writing to `out`, and what to do before a build; None where nothing does."""
     if out.is_file():
-        raise FileExistsError(f"{out} is a file; name a folder to write to")
+        return f"{out} is a file", "name a folder to write to"
     if not out.exists() or not any(out.iterdir()):
-        return
+        return None
     card = out / "README.md"
-    ours = card.is_file() and MARKER in card.read_text(encoding="utf-8", errors="replace")
-    if not ours:
-        raise FileExistsError(f"{out} is not empty and no dataset written by datasets_scripts; name another folder")
+    if not card.is_file() or MARKER not in card.read_text(encoding="utf-8", errors="replace"):
+        return f"{out} is not empty and no dataset written by datasets_scripts", "name another folder"
     if not overwrite:
-        raise FileExistsError(f"{out} already holds a dataset; pass --overwrite to replace it, or name another folder")
+        return f"{out} already holds a dataset", "pass --overwrite to replace it, or name another folder"
+    return None

@@ -164,7 +164,8 @@ def test_files_that_were_put_into_the_folder_meanwhile_are_left_alone_and_the_bu
         out.mkdir()
         (out / "notes.txt").write_text("mine")
 
-    with pytest.raises(FileExistsError, match="out is not empty and no dataset written by datasets_scripts"):
+    told = "out is not empty and no dataset .* by now; move what is there away and run the same command again"
+    with pytest.raises(FileExistsError, match=told):
         build(out, perturber, corpus(put_notes), overwrite=overwrite)
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -185,7 +186,8 @@ def test_a_dataset_that_was_written_meanwhile_is_replaced_only_when_told(
     def put_other() -> None:
         (tmp_path / "other").rename(out)
 
-    with pytest.raises(FileExistsError, match="pass --overwrite to replace it"):
+    told = "out already holds a dataset by now; move what is there away and run the same command again"
+    with pytest.raises(FileExistsError, match=told):
         build(out, perturber, corpus(put_other))
     assert image_ids(load(out)) == {"train": ["other"]}
 
