@@ -284,19 +284,35 @@ class Table:
         return split
 
     def _share_few_studies(self) -> None:
-        """Where the hash left training or validation without a study, part the studies anew, by their order in it."""
-        train, validation = SPLITS.index("train"), SPLITS.index("validation")
-        counts = Counter(self._split_of_row)
-        if bool(counts[train]) == bool(counts[validation]):
+        """Where the hash left training or validation without an image, part the studies anew, by their order in it.
+
+        A damaged image is none: of every study, images are read until one is good.
+        """
+        train, validation = both = SPLITS.index("train"), SPLITS.index("validation")
+        if all(self._has_readable(split) for split in both):
             return
-        hashes = np.fromiter((self._hash(pair.study_id) for _, pair in self._pairs((train, validation))), np.uint64)
-        studies = np.unique(hashes)
+        hashes = np.fromiter((self._hash(pair.study_id) for _, pair in self._pairs(both)), np.uint64)
+        if len(np.unique(hashes)) < 2:  # before any image is read
+            return
+        studies = np.array(sorted(self._readable_studies(both)), np.uint64)
         if len(studies) < 2:
             return
         share = min(max(1, round(self.validation * len(studies))), len(studies) - 1)
         split_of_row = np.frombuffer(self._split_of_row, np.int8)
         split_of_row[split_of_row != _LEFT_OUT] = np.where(hashes <= studies[share - 1], validation, train)
         self.notes.append(few_studies_note(share, len(studies)))
+
+    def _has_readable(self, split: int) -> bool:
+        return split in self._split_of_row and any(is_readable(pair.path) for _, pair in self._pairs((split,)))
+
+    def _readable_studies(self, splits: Container[int]) -> set[int]:
+        """The hashes of the studies of which an image can be read."""
+        readable: set[int] = set()
+        for _, pair in tqdm(self._pairs(splits), "check images of few studies", unit="row", disable=None):
+            study = self._hash(pair.study_id)
+            if study not in readable and is_readable(pair.path):
+                readable.add(study)
+        return readable
 
     def _split_by_hash(self, study_id: str) -> str:
         return "validation" if self._hash(study_id) < self.validation * 2**64 else "train"

@@ -49,8 +49,8 @@ def describe(
 def few_studies_note(validation: int, studies: int) -> str:
     """Say that these many of the studies went to validation because the hash had parted none from the others."""
     return (
-        f"The hash put all {studies} studies into one split, so validation was given the {validation} of lowest hash:"
-        " more studies may change which ones."
+        f"The hash put all {studies} studies with a readable image into one split, so validation was given the"
+        f" {validation} of lowest hash: more studies may change which ones."
     )
 
 

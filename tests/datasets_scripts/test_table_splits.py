@@ -1,12 +1,13 @@
 """Which rows of a table go to which split: by the column, by a hash, and where a study is claimed by two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from dataset_helpers import image_ids, load
 from table_helpers import build, damage, save_image, without_edits, write_csv
 
+import datasets_scripts.table as table_module
 from datasets_scripts.table import STUDY_SPLIT, Table
 from datasets_scripts.table_rows import Layout
 
@@ -47,8 +48,8 @@ def test_the_studies_that_stand_in_for_the_hash_are_the_ones_it_would_take_first
 
     assert studies_of(table)["validation"] < by_hash
     assert table.notes == [
-        "The hash put all 19 studies into one split, so validation was given the 1 of lowest hash: more studies may"
-        " change which ones."
+        "The hash put all 19 studies with a readable image into one split, so validation was given the 1 of lowest"
+        " hash: more studies may change which ones."
     ]
 
 
@@ -78,7 +79,52 @@ def test_the_summary_and_the_card_say_that_few_studies_were_shared_out(
 
     assert {name: len(ids) for name, ids in image_ids(load(tmp_path / "out")).items()} == {"train": 1, "validation": 1}
     for text in (capsys.readouterr().out, (tmp_path / "out/README.md").read_text()):
-        assert "The hash put all 2 studies into one split" in text
+        assert "The hash put all 2 studies with a readable image into one split" in text
+
+
+def damaged_in(folder: Path, names: Iterable[str], validation: float) -> dict[str, set[str]]:
+    """The studies of each split in a table of ten studies of an image each, of which these are damaged."""
+    for number in range(10):
+        (damage if str(number) in names else save_image)(folder / f"{number}.jpg")
+    rows = [(f"{number}.jpg", f"Nodule {number}.", str(number)) for number in range(10)]
+    table = write_csv(folder / "t.csv", ("image", "report", "study"), rows)
+    flags = ("--study_column", "study", "--validation", str(validation), "--overwrite")
+    assert build(table, folder, folder / "out", *flags) == 0
+    return {name: set(rows["study_id"]) for name, rows in load(folder / "out").items()}
+
+
+@pytest.mark.parametrize(("validation", "expected"), [(0.001, 1), (0.32, 3)])  # the hash takes no study, and one
+def test_a_study_of_damaged_images_does_not_stand_for_validation(
+    tmp_path: Path, validation: float, expected: int
+) -> None:
+    (first,) = damaged_in(tmp_path, (), validation)["validation"]
+
+    found = damaged_in(tmp_path, (first,), validation)
+
+    assert len(found["validation"]) == expected
+    assert len(found["train"]) == 9 - expected
+    assert not found["validation"] & {*found["train"], first}
+
+
+def test_a_study_with_one_good_image_of_two_stands_for_validation(tmp_path: Path) -> None:
+    save_image(tmp_path / "good.png")
+    damage(tmp_path / "damaged.jpg")
+    images = ("damaged.jpg", "good.png")
+    rows = [(image, f"Nodule {study}.", f"{study}") for study in (1, 2) for image in images]
+    table = write_csv(tmp_path / "t.csv", ("image", "report", "study"), rows)
+
+    assert build(table, tmp_path, tmp_path / "out", "--study_column", "study", "--validation", "0.001") == 0
+
+    assert {name: len(ids) for name, ids in image_ids(load(tmp_path / "out")).items()} == {"train": 1, "validation": 1}
+
+
+def test_images_of_one_study_are_not_read_to_share_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(table_module, "is_readable", lambda path: not read.append(path))
+
+    table_of(tmp_path, 1, 0.1)
+
+    assert len(read) <= 1
 
 
 def test_a_study_belongs_to_the_split_of_its_first_row_that_is_built(
