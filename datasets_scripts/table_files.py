@@ -5,6 +5,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
@@ -47,16 +48,14 @@ def table_columns(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file's name ends with none of `.csv`, `.jsonl`, `.parquet`, or it is no such file.
+        ValueError: the file's name ends with none of `.csv`, `.jsonl`, `.parquet`, or it is no such file or damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; name the table")
     kind = _kind(path)
     if kind == ".parquet":
-        try:
+        with _naming_parquet(path):
             return list(pq.read_schema(path).names)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} is no Parquet file ({error})") from error
     if kind == ".jsonl":
         return list(
             dict.fromkeys(key for _, row in islice(_json_objects(path), _JSONL_ROWS_FOR_COLUMNS) for key in row)
@@ -78,6 +77,9 @@ def read_table(path: Path, columns: Sequence[str], text_column: str | None = Non
 
     Yields:
         Each row, in order.
+
+    Raises:
+        ValueError: a Parquet file is damaged.
     """
     kind = _kind(path)
     if kind == ".csv":
@@ -180,8 +182,19 @@ def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[_Values]:
         yield {column: row.get(column) for column in columns}, fault
 
 
+@contextmanager
+def _naming_parquet(path: Path) -> Iterator[None]:
+    """Name the file in what Arrow raises, which says neither which file nor what to do."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read as Parquet ({str(error).strip()}); copy it again, or write it anew"
+        ) from error
+
+
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[_Values]:
-    with pq.ParquetFile(path) as file:
+    with _naming_parquet(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH, columns=list(columns)):
             cells = {column: _values(batch.column(column)) for column in columns}
             for row in zip(*cells.values(), strict=True):

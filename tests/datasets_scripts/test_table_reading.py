@@ -121,6 +121,31 @@ def test_a_date_after_the_last_of_python_does_not_end_the_table(tmp_path: Path) 
     assert [row.cells["study"] for row in read_table(tmp_path / "t.parquet", ["study"])][1] == "1970-01-01"
 
 
+def damaged_parquet(path: Path, place: slice) -> Path:
+    pq.write_table(pa.table({"report": [f"Nodule number {number}." for number in range(1000)]}), path)
+    content = bytearray(path.read_bytes())
+    content[place] = b"\xff" * len(content[place])
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("place", [slice(200, 400), slice(1000, 1400)])
+def test_a_damaged_page_of_parquet_is_an_error_that_names_the_file(tmp_path: Path, place: slice) -> None:
+    table = damaged_parquet(tmp_path / "t.parquet", place)
+
+    assert table_columns(table) == ["report"]
+    with pytest.raises(ValueError, match=r"t\.parquet cannot be read as Parquet \(.+\); copy it again"):
+        list(read_table(table, ["report"]))
+
+
+@pytest.mark.parametrize("place", [slice(0, None), slice(-4, None), slice(-100, -20)])
+def test_a_damaged_end_of_parquet_is_an_error_that_names_the_file(tmp_path: Path, place: slice) -> None:
+    table = damaged_parquet(tmp_path / "t.parquet", place)
+
+    with pytest.raises(ValueError, match=r"t\.parquet cannot be read as Parquet \(.+\); copy it again"):
+        table_columns(table)
+
+
 @pytest.mark.parametrize("name", ["t.jsonl", "t.parquet"])
 @pytest.mark.parametrize("value", [3, 2.5, True])
 def test_a_number_or_truth_value_where_text_belongs_is_a_fault(tmp_path: Path, name: str, value: float) -> None:
