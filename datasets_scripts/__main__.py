@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 # Each module offers `add_arguments(parser)` and `run(args) -> int | None`, and is imported only when it is asked for.
@@ -20,6 +21,9 @@ BUILDERS = {
     "radnli": "datasets_scripts.radnli",
 }
 
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended, as shells give it: 128 and the number of the signal."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -28,9 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process by default.
 
     Returns:
-        The exit status: 0 when all went well, 2 for bad input (which is named in one line on standard error).
+        The exit status: 0 when all went well, 2 for bad input and 130 after Ctrl-C (each named in one line on standard
+        error).
     """
     argv = sys.argv[1:] if argv is None else argv
+    with suppress(KeyboardInterrupt):
+        return _run(argv)
+    # Only here, with the interrupted frames, are progress bars closed.
+    goes_on = "; the same command goes on where it stopped" if argv[:1] == ["build"] else ""
+    print(f"interrupted{goes_on}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m datasets_scripts", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():

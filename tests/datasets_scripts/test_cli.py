@@ -85,7 +85,7 @@ def corpus(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     def run(args: argparse.Namespace) -> int | None:
         module.seen.append(args.out)
-        if isinstance(module.outcome, Exception):
+        if isinstance(module.outcome, BaseException):
             raise module.outcome
         return module.outcome
 
@@ -118,6 +118,34 @@ def test_a_fault_of_the_program_keeps_its_traceback(corpus: ModuleType):
     corpus.outcome = KeyError("fault")
     with pytest.raises(KeyError):
         cli.main(["build", "corpus", "--out", "folder"])
+
+
+def test_ctrl_c_ends_a_build_in_one_line_that_says_how_it_goes_on(
+    corpus: ModuleType, capsys: pytest.CaptureFixture[str]
+):
+    corpus.outcome = KeyboardInterrupt()
+    assert cli.main(["build", "corpus", "--out", "folder"]) == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
+
+
+def test_ctrl_c_ends_what_does_not_go_on_in_one_word(
+    corpus: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    corpus.outcome = KeyboardInterrupt()
+    monkeypatch.setattr(cli, "COMMANDS", {"show": ("corpus_builder", "not a build")})
+    assert cli.main(["show", "--out", "folder"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_while_a_command_is_imported_is_one_line_too(
+    corpus: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(name: str) -> ModuleType:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupt)
+    assert cli.main(["build", "corpus", "--out", "folder"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_build_help_lists_the_builders(corpus: ModuleType, capsys: pytest.CaptureFixture[str]):
