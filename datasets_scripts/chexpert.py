@@ -1,10 +1,16 @@
-"""CheXpert: its CSV files and radiographs as a dataset of images with labels, to fine-tune on; it has no reports."""
+"""CheXpert: its CSV files and radiographs as a dataset of images with labels, to fine-tune on; it has no reports.
+
+Memory grows with the corpus, for the ids, paths and labels of all its images are held; their pixels are not.
+"""
 
 import argparse
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+
+from tqdm.auto import tqdm
 
 from .build_arguments import add_image_size, check_image_size
 from .chexpert_card import KIND, LATERAL, NOT_DRAWN, NOT_FOUND, describe, describe_labels
@@ -93,7 +99,8 @@ def _select_images(
         drawn = draw_paper_split(splits["train"], args.seed)
         left_out[NOT_DRAWN] = len(splits["train"]) - sum(len(images) for images in drawn.values())
         splits = {"train": drawn["train"], "validation": splits["validation"], "test": drawn["test"]}
-    missing = [image for images in splits.values() for image in images if not image.path.is_file()]
+    wanted = list(chain(*splits.values()))
+    missing = [image for image in tqdm(wanted, "check files", unit="image", disable=None) if not image.path.is_file()]
     if missing:
         left_out[NOT_FOUND] = len(missing)
         logger.warning("left out, %s: %s is the first", NOT_FOUND, missing[0].path)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from .chexpert_labels import parse_labels
 from .input_files import read_csv
 from .schema import CHEXPERT_LABELS
@@ -46,7 +48,8 @@ def read_images(path: Path, source: Path) -> list[CheXpertImage]:
             is none of 1, 0, -1 and blank, or an image stands twice; the file and the line are named.
     """
     images: dict[str, CheXpertImage] = {}
-    for where, row in read_csv(path, ("Path", _VIEW, *CHEXPERT_LABELS)):
+    rows = read_csv(path, ("Path", _VIEW, *CHEXPERT_LABELS))
+    for where, row in tqdm(rows, f"read {path.name}", unit="row", disable=None):
         match = _PATH.search(row["Path"])
         if match is None:
             raise ValueError(

@@ -1,4 +1,7 @@
-"""MIMIC-CXR-JPG with the reports of MIMIC-CXR: a perturbed-pairs dataset with the corpus's own splits."""
+"""MIMIC-CXR-JPG with the reports of MIMIC-CXR: a perturbed-pairs dataset with the corpus's own splits.
+
+Memory grows with the corpus, for the ids, reports and labels of all its studies are held; its images are not.
+"""
 
 import argparse
 import logging
@@ -7,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+
+from tqdm.auto import tqdm
 
 from .build_arguments import add_image_size, add_perturbing, check_image_size
 from .image_file import ImageFile
@@ -78,8 +83,9 @@ def run(args: argparse.Namespace) -> None:
     check_replaceable(args.out, args.overwrite)
     corpus = read_corpus(args.source, args.reports, with_views=args.views == "frontal")
     left_out: Counter[str] = Counter()
-    splits = {split: _usable(images, corpus, args, left_out) for split, images in corpus.splits.items()}
-    by_section = Counter(_choose(corpus.reports[image.study], args.sections)[0] for image in chain(*splits.values()))
+    splits = {split: _usable(split, corpus, args, left_out) for split in corpus.splits}
+    used = tqdm(list(chain(*splits.values())), "count sections", unit="image", disable=None)
+    by_section = Counter(_choose(corpus.reports[image.study], args.sections)[0] for image in used)
     write_dataset(
         args.out,
         {
@@ -191,19 +197,19 @@ class MimicPairs:
         )
 
 
-def _usable(
-    images: Sequence[MimicImage], corpus: MimicCorpus, args: argparse.Namespace, left_out: Counter[str]
-) -> list[MimicImage]:
-    """The images that make pairs; the others are counted under their reason, whose first one is logged."""
-    usable = []
-    for image in images:
+def _usable(split: str, corpus: MimicCorpus, args: argparse.Namespace, left_out: Counter[str]) -> list[MimicImage]:
+    """The images of a split that make pairs; the others are counted under their reason, whose first one is logged."""
+    usable, first = [], {}
+    for image in tqdm(corpus.splits[split], f"check {split}", unit="image", disable=None):
         reason = _reason_against(image, corpus, args)
         if reason is None:
             usable.append(image)
             continue
         if reason not in left_out:
-            logger.warning("left out, %s: %s is the first", reason, image.path(corpus.root))
+            first[reason] = image
         left_out[reason] += 1
+    for reason, image in first.items():
+        logger.warning("left out, %s: %s is the first", reason, image.path(corpus.root))
     return usable
 
 

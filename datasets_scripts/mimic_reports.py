@@ -7,11 +7,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from .input_files import find_csv, hash_file, read_csv
 from .mimic_sections import SECTIONS, ReportSections, parse_sections
 
 SECTIONED, ARCHIVE = "mimic_cxr_sectioned.csv", "mimic-cxr-reports.zip"
 
+_BAR = "read reports"
 _TEXT_NAME = re.compile(r"(?:^|/)s(\d+)\.txt$")
 
 
@@ -60,7 +63,7 @@ def read_reports(source: Path, subject_of: Mapping[str, str]) -> tuple[dict[str,
 
 def _read_sectioned(path: Path, subject_of: Mapping[str, str]) -> dict[str, ReportSections]:
     reports: dict[str, ReportSections] = {}
-    for where, row in read_csv(path, ("study", *SECTIONS)):
+    for where, row in tqdm(read_csv(path, ("study", *SECTIONS)), _BAR, unit="report", disable=None):
         study = row["study"].removeprefix("s")
         if study in reports:
             raise ValueError(f"{where}: study {row['study']} stands a second time; keep one of the two")
@@ -73,7 +76,7 @@ def _read_archive(path: Path, subject_of: Mapping[str, str]) -> dict[str, Report
     reports: dict[str, ReportSections] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
+            for name in tqdm(archive.namelist(), _BAR, unit="file", disable=None):
                 match = _TEXT_NAME.search(name)
                 if match is None or match[1] not in subject_of:
                     continue
@@ -87,7 +90,7 @@ def _read_archive(path: Path, subject_of: Mapping[str, str]) -> dict[str, Report
 
 def _folder_texts(folder: Path, subject_of: Mapping[str, str]) -> Iterator[tuple[str, str, bytes]]:
     root = folder / "files" if (folder / "files").is_dir() else folder
-    for study, subject in sorted(subject_of.items()):
+    for study, subject in tqdm(sorted(subject_of.items()), _BAR, unit="report", disable=None):
         path = root / f"p{subject[:2]}" / f"p{subject}" / f"s{study}.txt"
         if path.is_file():
             yield study, path.relative_to(folder).as_posix(), path.read_bytes()

@@ -1,8 +1,13 @@
-"""Open-I (Indiana University Chest X-ray Collection): its XML reports and PNG images as a perturbed-pairs dataset."""
+"""Open-I (Indiana University Chest X-ray Collection): its XML reports and PNG images as a perturbed-pairs dataset.
+
+Memory grows with the corpus, for all reports and their counterfactuals are held; images are not.
+"""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tqdm.auto import tqdm
 
 from .build_arguments import STORED_SIZE, add_perturbing, check_image_size
 from .openi_card import PHANTOM, describe
@@ -77,7 +82,11 @@ def run(args: argparse.Namespace) -> None:
     images = _images(args, corpus, image_size, views or {})
     editor = ReportEditor(args.seed)
     splits = {
-        name: [record for report in reports for record in to_records(report, images, editor, synthetic=drawn)]
+        name: [
+            record
+            for report in tqdm(reports, f"edit {name}", unit="report", disable=None)
+            for record in to_records(report, images, editor, synthetic=drawn)
+        ]
         for name, reports in split_reports(corpus, args.seed).items()
     }
     write_dataset(

@@ -1,4 +1,5 @@
 import gzip
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def error_of(source: Path, capsys: pytest.CaptureFixture[str], *more: str) -> st
     assert main(["build", "chexpert", "--source", str(source), "--out", str(out), *more]) == 2
     assert not out.exists()
     return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_reading_rows_and_looking_for_images_shows_bars(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    build(source)
+
+    bars = capsys.readouterr().err
+    assert all(f"{bar}: " in bars for bar in ("read train.csv", "read valid.csv", "check files"))
 
 
 def labels_of(out: Path, image_id: str) -> dict[str, float | None]:

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,6 +118,27 @@ def card(out: Path) -> str:
 
 def row_of(out: Path, number: int) -> dict[str, Any]:
     return next(row for rows in load(out).values() for row in rows if row["image_id"] == dicom_id(number))
+
+
+@pytest.mark.parametrize("form", ["sectioned", "folder", "archive"])
+def test_reading_reports_and_looking_for_images_shows_bars(
+    root: Path, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "sectioned":
+        sectioned(root)
+    elif form == "folder":
+        write_texts(root)
+    else:
+        with zipfile.ZipFile(root / "mimic-cxr-reports.zip", "w") as archive:
+            for number in STUDIES:
+                archive.writestr(text_path(number), report_text(number))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    build(root)
+
+    shown = capsys.readouterr().err
+    bars = ("read reports", "check train", "check validation", "check test", "count sections")
+    assert [bar for bar in bars if f"{bar}: " not in shown] == []
 
 
 def test_every_image_with_a_report_is_a_row_of_its_own_split(with_reports: Path) -> None:

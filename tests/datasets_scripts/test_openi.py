@@ -1,4 +1,5 @@
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,17 @@ def report(number: int, views: int, findings: str = "Clear.") -> OpenIReport:
 
 def pairs(reports: list[OpenIReport]) -> int:
     return sum(len(report.image_ids) for report in reports)
+
+
+def test_editing_reports_shows_bars(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    assert build(archive, "phantom", tmp_path / "out") == 0
+
+    bars = capsys.readouterr().err
+    assert all(f"{bar}: " in bars for bar in ("edit train", "edit validation"))
 
 
 def test_the_command_in_the_card_has_names_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
