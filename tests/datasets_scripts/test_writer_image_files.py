@@ -19,7 +19,7 @@ from datasets_scripts.openi_images import image_files
 from datasets_scripts.openi_reports import OpenIReport
 from datasets_scripts.perturbations import ReportPerturber
 from datasets_scripts.schema import Record
-from datasets_scripts.table import RowImage
+from datasets_scripts.table_images import RowImage
 from datasets_scripts.writer import write_dataset
 
 IDS = ("0", "1", "2", "3")
