@@ -1,10 +1,11 @@
 """Each distinct image and text is encoded once, whatever the number of tasks that ask for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from .encoders import DualEncoder, LocalSimilarity
 
@@ -44,6 +45,28 @@ class Embeddings:
             images = data.select_columns("image").select(batch)["image"][:]
             self._images.add([image_ids[row] for row in batch], self.encoder.encode_images(images))
         return self._images.take(image_ids)
+
+    def changed_images(self, data: Dataset, change: Callable[[Image.Image, str], Image.Image]) -> NDArray[np.float32]:
+        """The vectors of the images of `data` after a change; they are encoded anew at each call and not kept.
+
+        Args:
+            data: its columns `image` and `image_id` are read, a few hundred images at a time.
+            change: gives the changed image from an image and its `image_id`.
+
+        Returns:
+            [N, D] float32, in the order of `data`.
+
+        Raises:
+            ValueError: the encoder's vectors are not unit vectors, one an image.
+        """
+        image_ids = list(data["image_id"])
+        changed = _VectorTable("image")
+        for start in range(0, len(data), _IMAGES_AT_ONCE):
+            batch = image_ids[start : start + _IMAGES_AT_ONCE]
+            images = data.select_columns("image").select(range(start, start + len(batch)))["image"]
+            vectors = self.encoder.encode_images([change(*pair) for pair in zip(images, batch, strict=True)])
+            changed.add(batch, vectors)
+        return changed.take(image_ids)
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of `texts`, which may repeat, [N, D] float32 in their order.

@@ -117,11 +117,23 @@ def from_embeddings(
     Returns:
         As `evaluate`.
     """
+    ranks = first_right_ranks(images, texts, report_of_image)
+    return _measure(ranks, report_of_image, studies, len(texts), n_bootstrap, seed)
+
+
+def first_right_ranks(
+    images: NDArray[np.float32], texts: NDArray[np.float32], report_of_image: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the right candidate stands for each query; arguments as for `from_embeddings`.
+
+    Returns:
+        The rank of each image's report among the texts [N], and of each text's first right image among the images [T],
+        1 the best, ties taking the worst; what stands for a text that no image has says nothing.
+    """
     right = paired_cosines(texts, images, report_of_image)  # [N]
     wide_texts = texts.astype(np.float64).T  # [D, T]
     blocks = (images[rows].astype(np.float64) @ wide_texts for rows in _row_blocks(len(images), len(texts)))
-    ranks = _first_right_ranks(blocks, right, report_of_image, len(texts))
-    return _measure(ranks, report_of_image, studies, len(texts), n_bootstrap, seed)
+    return _first_right_ranks(blocks, right, report_of_image, len(texts))
 
 
 def from_similarity(

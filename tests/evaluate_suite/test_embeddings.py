@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from PIL import Image
 from planted_encoders import PlantedEncoder, oracle, stranger, text_vector
 
 from evaluate_suite import embeddings as embeddings_module
@@ -36,6 +37,23 @@ def test_vectors_come_in_the_order_asked_for(pairs: Dataset) -> None:
     np.testing.assert_array_equal(embeddings.images(pairs.select(rows)), expected)
     texts = ["b", "a", "b"]
     np.testing.assert_array_equal(embeddings.texts(texts), np.stack([text_vector(text) for text in texts]))
+
+
+def test_changed_images_are_encoded_in_blocks_and_not_kept(pairs: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings_module, "_IMAGES_AT_ONCE", 3)
+    encoder = stranger()
+    embeddings = Embeddings(encoder)
+    seen = []
+
+    def brighter(image: Image.Image, image_id: str) -> Image.Image:
+        seen.append(image_id)
+        return image.point(lambda grey: grey + 100)
+
+    data = pairs.select([6, 1, 3, 7])
+    vectors = embeddings.changed_images(data, brighter)
+    assert seen == ["image-6", "image-1", "image-3", "image-7"]
+    np.testing.assert_array_equal(vectors, np.stack([text_vector(f"image {row + 100}") for row in (6, 1, 3, 7)]))
+    np.testing.assert_array_equal(embeddings.images(data.select([0])), text_vector("image 6")[None])
 
 
 def test_an_encoder_may_give_tensors() -> None:
