@@ -1,7 +1,6 @@
-"""Dual encoders: what the suite needs of a model, and PRD's own."""
+"""Dual encoders: what the suite needs of a model, what more it can use, and PRD's own."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from transformers import ProcessorMixin
+
+from .batched import BatchedEncoder, bounded_length, evaluating
+from .regions import check_pairs, region_maps
 
 _ATTENTION_WEIGHTS_AT_ONCE = 2**24  # of every region, word, image and text in memory: 64 MiB
 
@@ -28,6 +29,15 @@ class DualEncoder(Protocol):
 
 
 @runtime_checkable
+class TextWindow(Protocol):
+    """What an encoder has besides, if it knows how much of a text its model takes."""
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many distinct texts are longer than the model's text window, which sees their first part only."""
+        ...
+
+
+@runtime_checkable
 class LocalSimilarity(Protocol):
     """What an encoder has besides, if it can match the regions of an image with the words of a text."""
 
@@ -36,8 +46,24 @@ class LocalSimilarity(Protocol):
         ...
 
 
-class PRDEncoder:
-    """A `PRDModel` with its `PRDProcessor`, ours or loaded as remote code, as a `DualEncoder` with `local_similarity`.
+@runtime_checkable
+class LocalMaps(Protocol):
+    """What an encoder has besides, if it can say where in an image a phrase matches."""
+
+    def phrase_maps(self, images: Sequence[Image.Image], phrases: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The maps of N images with one phrase each: N arrays [H, W] on the grid of the regions.
+
+        Higher is a better match. A map covers the image as the model takes it, after its processor's resizing and
+        cropping.
+
+        Raises:
+            TypeError: `not supported: REASON`, the model has no region vectors that compare with a text.
+        """
+        ...
+
+
+class PRDEncoder(BatchedEncoder):
+    """A `PRDModel` with its `PRDProcessor`, ours or loaded as remote code: a `DualEncoder` with all that is besides.
 
     The model is put into evaluation mode for each call and then left as it was found.
 
@@ -55,34 +81,9 @@ class PRDEncoder:
         batch_size: int = 64,
         device: torch.device | str | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: at least one image or text goes through the model at once")
-        self.model: Any = model if device is None else model.to(device)
+        super().__init__(model, batch_size, device)
         self.processor: Any = processor
-        self.batch_size = batch_size
-
-    def encode_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Encode N images of any mode as L2-normalised vectors [N, D] float32."""
-        with _evaluating(self.model):
-            batches = [
-                _unit_vectors(self.model.get_image_features(self._pixel_values(images[start:stop])).pooler_output)
-                for start, stop in self._batches(len(images))
-            ]
-        return np.concatenate(batches)
-
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Encode N texts as L2-normalised vectors [N, D] float32, texts of similar length together."""
-        order = np.argsort([len(text) for text in texts], kind="stable")
-        with _evaluating(self.model):
-            batches = []
-            for start, stop in self._batches(len(texts)):
-                inputs = self._text_inputs([texts[place] for place in order[start:stop]])
-                features = self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"])
-                batches.append(_unit_vectors(features.pooler_output))
-        ordered = np.concatenate(batches)
-        embeds = np.empty_like(ordered)
-        embeds[order] = ordered
-        return embeds
+        self.text_window = bounded_length(self.processor.tokenizer)
 
     def local_similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> NDArray[np.float32]:
         """The local score S of each of N images with each of T texts, [N, T] float32, as the model is trained with it.
@@ -90,7 +91,7 @@ class PRDEncoder:
         The variant and the length normalisation are those of the model's configuration. Regions [N, M, D] are held for
         all images, words for one batch of texts at a time.
         """
-        with _evaluating(self.model):
+        with evaluating(self.model):
             regions = torch.cat(
                 [
                     self.model.get_image_regions(self._pixel_values(images[start:stop]))
@@ -114,11 +115,44 @@ class PRDEncoder:
         blocks = [self.model.local_similarity(block, words, word_mask) for block in regions.split(images_at_once)]
         return torch.cat(blocks)
 
-    def _batches(self, total: int) -> Iterator[tuple[int, int]]:
-        if not total:
-            raise ValueError("there is nothing to encode: give at least one image or text")
-        for start in range(0, total, self.batch_size):
-            yield start, min(start + self.batch_size, total)
+    def phrase_maps(self, images: Sequence[Image.Image], phrases: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The maps of N images with one phrase each: N arrays [H, W] on the grid of the regions.
+
+        A value is the mean over the phrase's words of word . region, the vectors as the model gives them. The phrase
+        is encoded alone. A map covers the image as the model takes it, after its processor's resizing and cropping.
+
+        Raises:
+            TypeError: `not supported: REASON`, the regions are no grid.
+            ValueError: there is not one phrase an image, or a phrase has no word.
+        """
+        check_pairs(images, phrases)
+        patch_size = getattr(self.model.config.vision_config, "patch_size", None)
+        maps: list[NDArray[np.float32]] = []
+        with evaluating(self.model):
+            for start, stop in self._batches(len(images)):
+                pixel_values = self._pixel_values(images[start:stop])
+                regions = self.model.get_image_regions(pixel_values)  # [B, M, D]
+                inputs = self._text_inputs(phrases[start:stop])
+                words, word_mask = self.model.get_word_embeddings(
+                    inputs["input_ids"], inputs["attention_mask"], inputs["word_ids"]
+                )  # [B, W, D], [B, W]
+                word_mask = word_mask.float()
+                mean_word = torch.einsum("bwd,bw->bd", words.float(), word_mask / word_mask.sum(dim=1, keepdim=True))
+                height, width = pixel_values.shape[-2:]
+                maps += region_maps(regions, mean_word, (height, width), patch_size)
+        return maps
+
+    def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
+        return self.model.get_image_features(self._pixel_values(images)).pooler_output
+
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        inputs = self._text_inputs(texts)
+        return self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
+
+    def _token_counts(self, texts: Sequence[str]) -> Sequence[int]:
+        # max_length cuts nothing without truncation; named, it spares the tokenizer's warning of a long text.
+        whole = self.processor(text=list(texts), padding=False, truncation=False, max_length=self.text_window)
+        return [len(row) for row in whole["input_ids"]]
 
     def _pixel_values(self, images: Sequence[Image.Image]) -> Tensor:
         pixel_values = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
@@ -127,20 +161,3 @@ class PRDEncoder:
     def _text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
         inputs = self.processor(text=list(texts), return_tensors="pt")
         return {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    # Each module's flag is put back by itself: a trainer may hold a frozen part in evaluation mode.
-    flags = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in flags.items():
-            module.training = training
-
-
-def _unit_vectors(features: Tensor) -> NDArray[np.float32]:
-    return normalize(features.float(), dim=-1).cpu().numpy()
