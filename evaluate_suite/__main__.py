@@ -1,10 +1,16 @@
-"""Command line: `python -m evaluate_suite push METRIC --repo_id ORG/NAME`."""
+"""Command line: `python -m evaluate_suite` and `run`, `compare REPORT1 REPORT2` or `push METRIC`, each with --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from . import push
+# Each module offers `add_arguments(parser)` and `run(args)`, and is imported only when it is asked for.
+COMMANDS = {
+    "run": ("evaluate_suite.run_command", "evaluate a model on a dataset and write a report"),
+    "compare": ("evaluate_suite.compare_command", "set reports beside each other"),
+    "push": ("evaluate_suite.push", "upload a metric as a Space"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,15 +22,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all went well, 2 for bad input (which is named in one line on standard error).
     """
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m evaluate_suite", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    command = commands.add_parser("push", help="upload a metric as a Space", description=push.__doc__)
-    push.add_arguments(command)
-    command.set_defaults(run=push.run)
+    for name, (module_name, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if argv[:1] == [name]:
+            module = import_module(module_name)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
         args.run(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0

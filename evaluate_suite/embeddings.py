@@ -1,15 +1,17 @@
 """Each distinct image and text is encoded once, whatever the number of tasks that ask for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
+from tqdm.auto import tqdm
 
 from .encoders import DualEncoder, LocalSimilarity
 
 _IMAGES_AT_ONCE = 256  # decoded images in memory
+_TEXTS_AT_ONCE = 2048  # many batches, of which an encoder may choose texts of similar length
 _PAIRS_AT_ONCE = 4096  # float64 copies of a few vectors in memory
 _NORM_TOLERANCE = 1e-3
 
@@ -22,10 +24,12 @@ class Embeddings:
 
     Args:
         encoder: the model, giving L2-normalised vectors.
+        progress: show a bar while images or texts are encoded, on a terminal.
     """
 
-    def __init__(self, encoder: DualEncoder) -> None:
+    def __init__(self, encoder: DualEncoder, *, progress: bool = False) -> None:
         self.encoder = encoder
+        self._hidden = None if progress else True  # tqdm: None hides a bar where there is no terminal
         self._images = _VectorTable("image")
         self._texts = _VectorTable("text")
 
@@ -40,7 +44,7 @@ class Embeddings:
             image_id: row for row, image_id in reversed(list(enumerate(image_ids))) if image_id not in self._images
         }
         rows = sorted(missing.values())
-        for start in range(0, len(rows), _IMAGES_AT_ONCE):
+        for start in self._batches(len(rows), _IMAGES_AT_ONCE, "images"):
             batch = rows[start : start + _IMAGES_AT_ONCE]
             images = data.select_columns("image").select(batch)["image"][:]
             self._images.add([image_ids[row] for row in batch], self.encoder.encode_images(images))
@@ -75,9 +79,18 @@ class Embeddings:
             ValueError: the encoder's vectors are not unit vectors, one a text.
         """
         missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        if missing:
-            self._texts.add(missing, self.encoder.encode_texts(missing))
+        for start in self._batches(len(missing), _TEXTS_AT_ONCE, "texts"):
+            batch = missing[start : start + _TEXTS_AT_ONCE]
+            self._texts.add(batch, self.encoder.encode_texts(batch))
         return self._texts.take(texts)
+
+    @property
+    def known_texts(self) -> list[str]:
+        """The distinct texts that were asked for so far."""
+        return self._texts.keys()
+
+    def _batches(self, total: int, size: int, what: str) -> Iterable[int]:
+        return tqdm(range(0, total, size), what, leave=False, disable=self._hidden if total else True)
 
     def local_similarity(self, data: Dataset, texts: Sequence[str]) -> NDArray[np.float32]:
         """The local score S of each image of `data` with each text, [N, T] float32; computed anew at each call.
@@ -99,6 +112,9 @@ class _VectorTable:
         self._what = what
         self._places: dict[str, int] = {}
         self._vectors: NDArray[np.float32] | None = None
+
+    def keys(self) -> list[str]:
+        return list(self._places)
 
     def __contains__(self, key: str) -> bool:
         return key in self._places

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..context import TaskContext, Tree
 from ..embeddings import Embeddings, paired_cosines
+from ..figures import draw_points
 from ..statistics import (
     Measurement,
     chance_median_rank,
@@ -59,6 +63,49 @@ def retrieval_pairs(data: Dataset) -> RetrievalPairs:
         reports=list(places),
         report_of_image=np.array(report_of_image, dtype=np.int64),
         studies=group_indices(list(data["study_id"]), len(data)),
+    )
+
+
+def run(context: TaskContext) -> Tree:
+    """Retrieval as `evaluate` has it, with the rank of each query's first right candidate as outcome.
+
+    A report's case is named after the first image that has it.
+
+    Raises:
+        ValueError: an `image_id` stands twice.
+    """
+    data = context.test
+    pairs = retrieval_pairs(data)
+    images, texts = context.embeddings.images(data), context.embeddings.texts(pairs.reports)
+    image_ranks, text_ranks = first_right_ranks(images, texts, pairs.report_of_image)
+    first_images = np.unique(pairs.report_of_image, return_index=True)[1]
+    for way, ranks, rows in (
+        ("image_to_text", image_ranks, np.arange(len(data))),
+        ("text_to_image", text_ranks, first_images),
+    ):
+        queries = data.select_columns(["image_id", "study_id"]).select(rows)
+        cases = list(queries["image_id"]), list(queries["study_id"])
+        for k in RECALL_AT:
+            context.outcomes.add("retrieval", f"{way}.recall_at_{k}", *cases, ranks <= k)
+        context.outcomes.add("retrieval", f"{way}.median_rank", *cases, ranks, statistic="median")
+    tree = _measure(
+        (image_ranks, text_ranks), pairs.report_of_image, pairs.studies, len(texts), context.n_bootstrap, context.seed
+    )
+    context.figures.add(
+        "retrieval",
+        partial(draw_recalls, tree),
+        "Recall at 1, 5 and 10, from images to reports and back, with 95 % intervals; dotted: by chance.",
+    )
+    return tree
+
+
+def draw_recalls(tree: Tree, figure: Figure) -> None:
+    """Draw the recalls of both ways as points with intervals."""
+    names = [f"recall_at_{k}" for k in RECALL_AT]
+    draw_points(
+        figure,
+        [f"R@{k}" for k in RECALL_AT],
+        {way.replace("_", " "): [numbers[name] for name in names] for way, numbers in tree.items()},
     )
 
 

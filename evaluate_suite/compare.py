@@ -1,0 +1,134 @@
+"""Reports set beside each other, each one's differences to the first on the cases that both have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .context import Tree
+from .output import OUTCOMES, read_report
+from .statistics import Measurement, bootstrap_medians
+from .structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
+from .tree import Path as TreePath
+from .tree import measurements
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a report's number lies above that of the first, on the cases that both have.
+
+    Attributes:
+        number: the difference with its paired interval; by chance it is 0; n is the number of shared cases.
+        n_first, n_other: how many cases each of the two has.
+    """
+
+    number: Measurement
+    n_first: int
+    n_other: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two or more reports.
+
+    Attributes:
+        names: R names of the reports, all different.
+        numbers: by path in the reports' `tasks`, R numbers, None where a report has none.
+        differences: by path, R - 1 differences to the first report, None where no case is shared.
+        remarks: what a reader must know, in words.
+    """
+
+    names: list[str]
+    numbers: dict[TreePath, list[Measurement | None]]
+    differences: dict[TreePath, list[Difference | None]]
+    remarks: list[str]
+
+
+def compare(paths: Sequence[Path], *, n_bootstrap: int = 1000, seed: int = 0) -> Comparison:
+    """Compare reports of the same data.
+
+    Args:
+        paths: two or more, each a folder that the runner wrote, or the `report.json` in it.
+        n_bootstrap, seed: the bootstrap of the differences, over the studies of the shared cases.
+
+    Raises:
+        ValueError: there are fewer than two reports, or a path holds none.
+    """
+    if len(paths) < 2:
+        raise ValueError(f"{len(paths)} report to compare: give at least two")
+    if n_bootstrap < 1 or seed < 0:
+        raise ValueError(f"n_bootstrap is {n_bootstrap} and seed {seed}: at least 1 resample, and a seed of 0 or more")
+    reports, folders = zip(*(read_report(path) for path in paths), strict=True)
+    found = [dict(measurements(report["tasks"])) for report in reports]
+    every_path = list(dict.fromkeys(path for numbers in found for path in numbers))
+    first, *rest = (_read_outcomes(folder) for folder in folders)
+    return Comparison(
+        names=_distinct_names(reports, folders),
+        numbers={path: [numbers.get(path) for numbers in found] for path in every_path},
+        differences={
+            path: [_difference(first, other, path, n_bootstrap, seed) for other in rest] for path in every_path
+        },
+        remarks=_remarks(reports),
+    )
+
+
+def _distinct_names(reports: Sequence[Tree], folders: Sequence[Path]) -> list[str]:
+    names = [report["model"] for report in reports]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({folder.resolve().name})" for name, folder in zip(names, folders, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{name}, report {place}" for place, name in enumerate(names, start=1)]
+    return names
+
+
+def _remarks(reports: Sequence[Tree]) -> list[str]:
+    if len({report["fingerprint"] for report in reports}) == 1:
+        return []
+    data = "; ".join(f"{report['data']}, split {report['split']}, {report['n_images']} images" for report in reports)
+    return [
+        f"The reports are not of the same images and texts ({data}). Cases are paired by their names: a difference "
+        "says something only where equal names stand for equal cases."
+    ]
+
+
+def _read_outcomes(folder: Path) -> pa.Table:
+    path = folder / OUTCOMES
+    try:
+        return pq.read_table(path)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise ValueError(f"{path} is missing or damaged, and differences need it: run the report again") from error
+
+
+def _difference(first: pa.Table, other: pa.Table, path: TreePath, n_bootstrap: int, seed: int) -> Difference | None:
+    mine, theirs = _cases(first, path), _cases(other, path)
+    both = mine.join(theirs, "case", join_type="inner", right_suffix="_other").sort_by("case")
+    if not len(both):
+        return None
+    left, right = (both[name].to_numpy() for name in ("value", "value_other"))
+    groups = group_indices(both["study"].to_pylist(), len(both))
+    if both["statistic"][0].as_py() == "median":
+        value = float(np.median(right) - np.median(left))
+        replicates = bootstrap_medians(right, groups, n_bootstrap, seed)
+        replicates -= bootstrap_medians(left, groups, n_bootstrap, seed)  # the same resamples: paired
+    else:
+        value = float(np.mean(right - left))
+        replicates = _mean_replicates(right - left, groups, n_bootstrap, seed)
+    number = Measurement(value=value, interval=percentile_interval(replicates), chance=0.0, n=len(both))
+    return Difference(number, n_first=len(mine), n_other=len(theirs))
+
+
+def _cases(outcomes: pa.Table, path: TreePath) -> pa.Table:
+    task, metric = path[0], ".".join(path[1:])
+    chosen = pc.and_(pc.equal(outcomes["task"], task), pc.equal(outcomes["metric"], metric))
+    return outcomes.filter(chosen).select(["case", "study", "value", "statistic"])
+
+
+def _mean_replicates(
+    values: NDArray[np.float64], groups: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> NDArray[np.float64]:
+    return bootstrap_ratios(values[:, None], np.ones((len(values), 1)), groups, n_bootstrap, seed)[:, 0]

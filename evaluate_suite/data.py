@@ -1,0 +1,103 @@
+"""The data of an evaluation: a perturbed-pairs dataset, and the part of it that is evaluated."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset, Image, load_dataset
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+
+EVALUATED: tuple[str, ...] = ("test", "validation")
+"""The splits that are evaluated when none is named: the first that the dataset has rows in."""
+
+COLUMNS: tuple[str, ...] = ("image", "image_id", "study_id", "report")
+"""What every task reads."""
+
+
+@dataclass(frozen=True)
+class EvaluatedData:
+    """One split to be evaluated, and those that help.
+
+    Attributes:
+        name: of the dataset, for the report: its Hub id, or its folder's name.
+        split: the evaluated split's name.
+        test: its rows, images decoded when they are read.
+        train: the training split; None where the dataset has none, or where it is the evaluated one.
+        validation: the same for the validation split.
+    """
+
+    name: str
+    split: str
+    test: Dataset
+    train: Dataset | None
+    validation: Dataset | None
+
+    def fingerprint(self) -> str:
+        """A hash of the evaluated image ids, studies and reports in their order, by which equal data are known."""
+        digest = hashlib.blake2b(digest_size=16)
+        for column in ("image_id", "study_id", "report"):
+            digest.update(json.dumps(list(self.test[column])).encode())
+        return digest.hexdigest()
+
+
+def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) -> EvaluatedData:
+    """Load a dataset and choose the split to evaluate.
+
+    Args:
+        data: a folder that `datasets_scripts` built, a Hub id, or splits by name.
+        split: the split to evaluate; None for the first of `EVALUATED` that has rows.
+
+    Raises:
+        ValueError: there is no such dataset, split or column; a report is empty; the message names it.
+    """
+    name, splits = ("data", data) if isinstance(data, Mapping) else (display_name(data), _load(data))
+    chosen = split or next((each for each in EVALUATED if len(splits.get(each, ()))), None)
+    if chosen is None or chosen not in splits:
+        wanted = f"no split {split!r}" if split else f"neither a {' nor a '.join(EVALUATED)} split with rows"
+        raise ValueError(f"data {name!r} has {wanted}: it has {', '.join(map(str, splits))}")
+    test = splits[chosen]
+    _check(test, f"split {chosen!r} of {name!r}")
+    helping = {each: splits[each] for each in ("train", "validation") if each != chosen and len(splits.get(each, ()))}
+    return EvaluatedData(
+        name=name,
+        split=chosen,
+        test=test.cast_column("image", Image()),
+        train=helping.get("train"),
+        validation=helping.get("validation"),
+    )
+
+
+def display_name(source: str) -> str:
+    """A model's or dataset's name without the machine's folders: the last part of a folder that exists, or the id."""
+    return Path(source).resolve().name if Path(source).exists() else source
+
+
+def _load(data: str) -> Mapping[str, Dataset]:
+    try:
+        return load_dataset(data)
+    except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
+        raise ValueError(f"no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id") from error
+    except DatasetGenerationError as error:
+        raise ValueError(f"the dataset at {data!r} cannot be read ({error.__cause__}): build it again") from error
+
+
+def _check(test: Dataset, place: str) -> None:
+    missing = missing_columns(test, COLUMNS)
+    if missing:
+        raise ValueError(
+            f"{place} has no column {' and no column '.join(map(repr, missing))}; "
+            f"it has {', '.join(test.column_names)}"
+        )
+    if not len(test):
+        raise ValueError(f"{place} has no rows")
+    for image_id, report in zip(test["image_id"], test["report"], strict=True):
+        if not (report or "").strip():
+            raise ValueError(f"the report of image {image_id!r} in {place} is empty: leave it out")
+
+
+def missing_columns(data: Dataset, columns: Sequence[str]) -> list[str]:
+    """Those of `columns` that the data lacks."""
+    return [column for column in columns if column not in data.column_names]

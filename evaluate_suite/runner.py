@@ -1,0 +1,165 @@
+"""Run tasks on a model and write the report: the one way in from the command line, from Python and from `evaluate`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from .context import Figures, Picture, TaskContext, Tree
+from .data import EvaluatedData, display_name, load_evaluated, missing_columns
+from .embeddings import Embeddings
+from .encoders import DualEncoder, TextWindow
+from .figures import draw_controls
+from .loading import load_encoder
+from .output import FIGURES, check_folder, write_report
+from .tasks import TASKS
+from .tree import has_controls
+
+_TASK_COLUMNS: dict[str, tuple[str, ...]] = {
+    "structure": ("perturbed", "changed"),
+    "counterfactual": ("counterfactual",),
+    "retrieval": (),
+    "zero_shot": ("labels",),
+    "grounding": ("boxes",),
+    "robustness": ("perturbed", "changed", "counterfactual"),
+}
+_VERSIONS = ("torch", "transformers", "datasets", "numpy")
+_CONTROLS_CAPTION = "The model beside a model of the texts alone (blind) and itself with wrong images; 95 % intervals."
+
+
+def run(
+    model: str | DualEncoder,
+    data: str | Mapping[str, Dataset],
+    tasks: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    *,
+    split: str | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    n_bootstrap: int = 1000,
+    device: str | None = None,
+    processor: str | None = None,
+    overwrite: bool = False,
+) -> Tree:
+    """Evaluate a model on a perturbed-pairs dataset.
+
+    Every distinct image and text is encoded once, whatever the number of tasks.
+
+    Args:
+        model: a folder or Hub id that `load_encoder` knows, or any object with `encode_images` and `encode_texts`.
+        data: a folder that `datasets_scripts` built, a Hub id, or splits by name.
+        tasks: names of `TASKS`; None for all that the data has columns for.
+        out: the report's folder: `report.json`, `report.md`, `figures/`, `outcomes.parquet`; None writes nothing.
+        split: the split to evaluate; None for `test`, or `validation` where there is no test.
+        batch_size: images or texts that go through a loaded model at once.
+        seed, n_bootstrap: of the intervals, and the seed of all else that is drawn.
+        device: where a loaded model computes; None lets it choose.
+        processor: folder or Hub id of the processor, for a model that brings none.
+        overwrite: replace the report that stands in `out`.
+
+    Returns:
+        The report as `report.json` has it.
+
+    Raises:
+        ValueError: an argument, the model, the dataset or a column is bad; the message names it.
+        OSError: a file cannot be read or written.
+    """
+    names = _checked_tasks(tasks)
+    if n_bootstrap < 1 or seed < 0:
+        raise ValueError(f"n_bootstrap is {n_bootstrap} and seed {seed}: at least 1 resample, and a seed of 0 or more")
+    if out is not None:
+        check_folder(Path(out), overwrite=overwrite)
+    evaluated = load_evaluated(data, split)
+    skipped = _lacking_columns(names, evaluated, named=tasks is not None)
+    encoder = _encoder(model, batch_size=batch_size, device=device, processor=processor)
+    context = TaskContext(
+        embeddings=Embeddings(encoder, progress=True),
+        test=evaluated.test,
+        train=evaluated.train,
+        validation=evaluated.validation,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    trees, pictures = _run_tasks(context, [name for name in names if name not in skipped])
+    report: Tree = {
+        "model": display_name(model) if isinstance(model, str) else type(model).__name__,
+        **_facts(evaluated),
+        "texts": _texts(context.embeddings),
+        "seed": seed,
+        "n_bootstrap": n_bootstrap,
+        "versions": {name: version(name) for name in _VERSIONS},
+        "tasks": trees,
+        "figures": {task: [_figure_entry(each) for each in drawn] for task, drawn in pictures.items()},
+        "skipped": skipped,
+    }
+    if out is not None:
+        write_report(Path(out), report, context.outcomes, [each for drawn in pictures.values() for each in drawn])
+    return report
+
+
+def _checked_tasks(tasks: Sequence[str] | None) -> list[str]:
+    unknown = [name for name in tasks or () if name not in TASKS]
+    if unknown:
+        raise ValueError(f"there is no task {unknown[0]!r}: there are {', '.join(TASKS)}")
+    return [name for name in TASKS if tasks is None or name in tasks]
+
+
+def _lacking_columns(names: Sequence[str], evaluated: EvaluatedData, *, named: bool) -> dict[str, str]:
+    # A task that was asked for by name must be able to run; of all tasks, those that cannot are left out.
+    lacking = {name: missing_columns(evaluated.test, _TASK_COLUMNS[name]) for name in names}
+    reasons = {
+        name: f"the data has no column {' and no column '.join(map(repr, missing))}"
+        for name, missing in lacking.items()
+        if missing
+    }
+    if named and reasons:
+        name, reason = next(iter(reasons.items()))
+        raise ValueError(
+            f"task {name!r} cannot run on {evaluated.name!r}: {reason}, only {', '.join(evaluated.test.column_names)}"
+        )
+    return reasons
+
+
+def _run_tasks(context: TaskContext, names: Sequence[str]) -> tuple[dict[str, Tree], dict[str, list[Picture]]]:
+    trees: dict[str, Tree] = {}
+    pictures: dict[str, list[Picture]] = {}
+    with tqdm(names, "tasks", unit="task", disable=None) as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            figures = Figures()
+            trees[name] = TASKS[name](replace(context, figures=figures))
+            if has_controls(trees[name]):
+                figures.add(f"{name}_controls", partial(draw_controls, trees[name]), _CONTROLS_CAPTION)
+            pictures[name] = figures.pictures
+    return trees, pictures
+
+
+def _encoder(model: str | DualEncoder, **options: Any) -> DualEncoder:
+    return load_encoder(model, **options) if isinstance(model, str) else model
+
+
+def _facts(evaluated: EvaluatedData) -> dict[str, Any]:
+    test = evaluated.test
+    return {
+        "data": evaluated.name,
+        "split": evaluated.split,
+        "fingerprint": evaluated.fingerprint(),
+        "n_images": len(test),
+        "n_studies": len(set(test["study_id"])),
+        "n_reports": len(set(test["report"])),
+    }
+
+
+def _texts(embeddings: Embeddings) -> dict[str, int | None]:
+    # How many distinct texts the tasks asked for, and how many of them are longer than the model reads.
+    texts, encoder = embeddings.known_texts, embeddings.encoder
+    return {"distinct": len(texts), "truncated": encoder.truncated(texts) if isinstance(encoder, TextWindow) else None}
+
+
+def _figure_entry(picture: Picture) -> dict[str, str]:
+    return {"file": f"{FIGURES}/{picture.name}.png", "caption": picture.caption}
