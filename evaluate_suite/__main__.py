@@ -1,4 +1,4 @@
-"""Command line: `python -m evaluate_suite` and `run`, `compare REPORT1 REPORT2` or `push METRIC`, each with --help."""
+"""Command line: `python -m evaluate_suite` and `run`, `compare`, `balanced` or `push`, each with --help."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from importlib import import_module
 COMMANDS = {
     "run": ("evaluate_suite.run_command", "evaluate a model on a dataset and write a report"),
     "compare": ("evaluate_suite.compare_command", "set reports beside each other"),
+    "balanced": ("evaluate_suite.balanced_command", "list the counterfactuals that language does not give away"),
     "push": ("evaluate_suite.push", "upload a metric as a Space"),
 }
 

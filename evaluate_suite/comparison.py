@@ -23,8 +23,8 @@ _HEADLINES = ("accuracy", "recall_at_1", "pointing_game")
 _NO_MERIT = ("blind", "wrong_image")  # no number of the model's: none is the best
 _NO_NUMBER = "–"
 _CHART_CAPTION = "The headline numbers with 95 % intervals; dotted: by chance."
-_READING = """**Bold**: the best of a line. Numbers stand with their 95 % interval, chance and n. A difference is taken to
-the first report on the cases that both have, with a paired cluster bootstrap over studies; by chance it is 0."""
+_READING = """**Bold**: the best of a line. Numbers stand with their 95 % interval, chance and n. A difference is taken
+to the first report on the cases that both have, with a paired cluster bootstrap over studies; by chance it is 0."""
 
 
 def markdown(comparison: Comparison, *, chart: bool) -> str:

@@ -1,6 +1,7 @@
 """Drawing: the figures that tasks leave, and those that every report has."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .tree import is_measurement
 
 DPI = 120
 _ROW_INCHES = 0.42
+_MARKERS = "osD^vP"  # told apart without colours
 _GROUPS = ("by_perturbation", "by_kind")
 _CONTROLLED = (("model", None), ("blind", "blind"), ("wrong image", "wrong_image"))
 
@@ -60,8 +62,8 @@ def draw_points(
     figure.set_size_inches(8, 1.2 + _ROW_INCHES * len(rows) * max(1, len(series) / 2.5))
     axes = figure.subplots()
     shifts = np.linspace(-0.25, 0.25, len(series)) if len(series) > 1 else [0.0]
-    for shift, (label, points) in zip(shifts, series.items(), strict=True):
-        _draw_series(axes, [(row + shift, point) for row, point in enumerate(points) if point], label, share)
+    for shift, marker, (label, points) in zip(shifts, cycle(_MARKERS), series.items(), strict=False):
+        _draw_series(axes, [(row + shift, point) for row, point in enumerate(points) if point], label, marker, share)
     chances = {(row, point["chance"]) for points in series.values() for row, point in enumerate(points) if point}
     scale = 100 if share else 1
     for place, (row, chance) in enumerate(sorted(chances)):
@@ -82,11 +84,13 @@ def _number(tree: Mapping[str, Any], path: Sequence[str]) -> Measurement | None:
     return node if is_measurement(node) else None
 
 
-def _draw_series(axes: Axes, points: Sequence[tuple[float, Measurement]], label: str, share: bool) -> None:
+def _draw_series(
+    axes: Axes, points: Sequence[tuple[float, Measurement]], label: str, marker: str, share: bool
+) -> None:
     scale = 100 if share else 1
     places = [place for place, _ in points]
     values = np.array([scale * point["value"] for _, point in points])
     bounds = np.array([point["interval"] for _, point in points]).reshape(-1, 2).T * scale  # [2, points]
     # A percentile interval need not hold the value: a bar has no negative length.
     bars = np.maximum([values - bounds[0], bounds[1] - values], 0)
-    axes.errorbar(values, places, xerr=bars, fmt="o", markersize=5, capsize=2, label=label)
+    axes.errorbar(values, places, xerr=bars, fmt=marker, markersize=5, capsize=2, label=label)

@@ -7,6 +7,7 @@ from .statistics import Measurement
 # Names of numbers that are shares of cases, printed in per cent; the others are printed as they are.
 _SHARES = ("accuracy", "by_", "recall_at", "pointing_game", "blind", "wrong_image")
 _NO_SHARES = ("mean_reciprocal_rank",)
+_IN_WORDS = {"n_null": "rows without such an edit", "ngram": "n-gram"}
 _LOWER_IS_BETTER = ("median_rank",)
 
 
@@ -57,7 +58,7 @@ def full_text(number: Measurement, path: Sequence[str]) -> str:
 
 def words(path: Sequence[str]) -> str:
     """A path as a row's name: `by_kind`, `heart_size` as "by kind: heart size"."""
-    return ": ".join(part.replace("_", " ") for part in path)
+    return ": ".join(_IN_WORDS.get(part, part).replace("_", " ") for part in path)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

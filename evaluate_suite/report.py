@@ -9,11 +9,14 @@ from .statistics import Measurement
 from .tree import CONTROLS, Path, has_controls, is_measurement, measurements, others, reasons
 
 _NOTHING = "–"
-_NOTES = ("needs_image", "note")
+_NOTES = ("needs_image", "note")  # they stand on top
+_PARTS = ("by_kind", "by_perturbation")
+_MODELS = "models"  # the single models of a control
 _READING = """Each number stands with its 95 % interval (cluster bootstrap over studies), the value by chance, and the
 number of cases n. *Blind* is a model that reads the texts alone, *wrong image* is this model with each report beside
 another study's image: a test that either of them passes measures something else than what the image shows. Gains are
-the differences to them, paired, in percentage points; by chance they are 0."""
+the differences to them, paired, in percentage points; by chance they are 0. All numbers, among them each blind model's
+on each part of a test, stand in `report.json`."""
 
 
 def markdown(report: Tree) -> str:
@@ -28,10 +31,10 @@ def markdown(report: Tree) -> str:
         parts += ["## Tests that do not need the image", "\n".join(warnings)]
     for task, tree in report["tasks"].items():
         parts += [f"## {words([task]).capitalize()}", *_section(tree, (task,))]
-        parts += [f"![{each['caption']}]({each['file']})\n\n*{each['caption']}*" for each in report["figures"][task]]
-    left_out = [f"- `{path}`: {reason}" for path, reason in (*reasons(report), *reasons(report["tasks"]))]
+        parts += [f"![{words([task])}]({each['file']})\n\n*{each['caption']}*" for each in report["figures"][task]]
+    left_out = [f"- `{path}`: {why}" for path, why in (*report["skipped"].items(), *reasons(report["tasks"]))]
     if left_out:
-        parts += ["## Left out", "\n".join(dict.fromkeys(left_out))]
+        parts += ["## Left out", "\n".join(left_out)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -67,31 +70,46 @@ def _section(tree: Mapping[str, Any], path: Path) -> list[str]:
         tables = [_controlled_table(tree, path)]
     else:
         parts, tables = {}, _plain_tables(tree, path)
-    settings = [(names, value) for names, value in others(tree) if names[-1] not in _NOTES]
-    if settings:
-        tables.append("; ".join(f"{words(names)}: {_setting(value)}" for names, value in settings))
+    tables += _settings(tree)
     for key, node in parts.items():
         tables += [f"### {words([key]).capitalize()}", *_section(node, (*path, key))]
     return tables
 
 
+def _settings(tree: Mapping[str, Any]) -> list[str]:
+    # Counts, thresholds and the like, those that stand together in one line.
+    together: dict[Path, list[str]] = {}
+    for path, value in others(tree):
+        if path[-1] not in _NOTES:
+            text = f"{value:.3g}" if isinstance(value, float) else str(value)
+            together.setdefault(path[:-1], []).append(f"{words(path[-1:])} {text}")
+    return [f"{words(path)}: {', '.join(texts)}" if path else ", ".join(texts) for path, texts in together.items()]
+
+
 def _controlled_table(tree: Mapping[str, Any], task: Path) -> str:
-    # One line a number, its controls on the same line; then what the controls have besides, each on its own line.
-    rows, told = [], set()
-    for path, number in measurements({key: node for key, node in tree.items() if key not in CONTROLS}):
-        cells = []
-        for control in CONTROLS:
-            beside = () if path == ("accuracy",) else path
-            counterpart = _at(tree.get(control), beside)
-            told.add((control, *beside))
-            cells.append(_beside(counterpart, number, (*task, control)))
-        chance = value_text(number["chance"], (*task, *path))
-        rows.append([words(path), number_text(number, (*task, *path)), *cells, chance, f"{number['n']:,}"])
-    for path, number in measurements({control: tree[control] for control in CONTROLS if control in tree}):
-        if path not in told:
-            cells = [number_text(number, (*task, *path)) if path[0] == control else "" for control in CONTROLS]
-            rows.append([words(path), "", *cells, value_text(number["chance"], (*task, *path)), f"{number['n']:,}"])
-    return table(["", "model", *(control.replace("_", " ") for control in CONTROLS), "chance", "n"], rows)
+    # One line a number of the model's with its controls; then one for each further control, such as each blind model.
+    # What these are for each part stands in report.json alone.
+    rows, told = [], {(control,) for control in CONTROLS}
+    controls = {key: node for key, node in tree.items() if key.startswith(CONTROLS)}
+    for path, number in measurements({key: node for key, node in tree.items() if key not in controls}):
+        beside = () if path == ("accuracy",) else path
+        cells = [_beside(_at(tree.get(control), beside), number, (*task, control)) for control in CONTROLS]
+        rows.append(
+            [_label(path), number_text(number, (*task, *path)), *cells, *_chance_and_n(number, (*task, *path))]
+        )
+    for path, number in measurements(controls):
+        if path not in told and not any(part in _PARTS for part in path):
+            cells = [number_text(number, (*task, *path)) if path[0].startswith(each) else "" for each in CONTROLS]
+            rows.append([_label(path), "", *cells, *_chance_and_n(number, (*task, *path))])
+    return table(["", "model", *(words([control]) for control in CONTROLS), "chance", "n"], rows)
+
+
+def _label(path: Path) -> str:
+    return words([part for part in path if part not in (*_PARTS, _MODELS)])
+
+
+def _chance_and_n(number: Measurement, path: Path) -> tuple[str, str]:
+    return value_text(number["chance"], path), f"{number['n']:,}"
 
 
 def _at(tree: Any, path: Path) -> Measurement | None:
@@ -136,7 +154,3 @@ def _pivot(numbers: Mapping[Path, Measurement], task: Path) -> str:
         ["", *(column.replace("_", " ") for column in columns)],
         [[words(row), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()],
     )
-
-
-def _setting(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from .context import Figures, Picture, TaskContext, Tree
 from .data import EvaluatedData, display_name, load_evaluated, missing_columns
 from .embeddings import Embeddings
 from .encoders import DualEncoder, TextWindow
-from .figures import draw_controls
 from .loading import load_encoder
 from .output import FIGURES, check_folder, write_report
 from .tasks import TASKS
-from .tree import has_controls
 
 _TASK_COLUMNS: dict[str, tuple[str, ...]] = {
     "structure": ("perturbed", "changed"),
@@ -29,7 +26,6 @@ _TASK_COLUMNS: dict[str, tuple[str, ...]] = {
     "robustness": ("perturbed", "changed", "counterfactual"),
 }
 _VERSIONS = ("torch", "transformers", "datasets", "numpy")
-_CONTROLS_CAPTION = "The model beside a model of the texts alone (blind) and itself with wrong images; 95 % intervals."
 
 
 def run(
@@ -133,8 +129,6 @@ def _run_tasks(context: TaskContext, names: Sequence[str]) -> tuple[dict[str, Tr
             bar.set_postfix_str(name)
             figures = Figures()
             trees[name] = TASKS[name](replace(context, figures=figures))
-            if has_controls(trees[name]):
-                figures.add(f"{name}_controls", partial(draw_controls, trees[name]), _CONTROLS_CAPTION)
             pictures[name] = figures.pictures
     return trees, pictures
 
