@@ -54,7 +54,7 @@ class Embeddings:
         """The vectors of the images of `data` after a change; they are encoded anew at each call and not kept.
 
         Args:
-            data: its columns `image` and `image_id` are read, a few hundred images at a time.
+            data: at least one row; its columns `image` and `image_id` are read, a few hundred images at a time.
             change: gives the changed image from an image and its `image_id`.
 
         Returns:
@@ -64,13 +64,13 @@ class Embeddings:
             ValueError: the encoder's vectors are not unit vectors, one an image.
         """
         image_ids = list(data["image_id"])
-        changed = _VectorTable("image")
+        blocks = []
         for start in range(0, len(data), _IMAGES_AT_ONCE):
             batch = image_ids[start : start + _IMAGES_AT_ONCE]
             images = data.select_columns("image").select(range(start, start + len(batch)))["image"]
             vectors = self.encoder.encode_images([change(*pair) for pair in zip(images, batch, strict=True)])
-            changed.add(batch, vectors)
-        return changed.take(image_ids)
+            blocks.append(_unit_vectors(vectors, batch, "image"))
+        return np.concatenate(blocks)
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of `texts`, which may repeat, [N, D] float32 in their order.
@@ -111,7 +111,7 @@ class _VectorTable:
     def __init__(self, what: str) -> None:
         self._what = what
         self._places: dict[str, int] = {}
-        self._vectors: NDArray[np.float32] | None = None
+        self._vectors = np.zeros((0, 0), dtype=np.float32)  # with room for more rows than there are keys
 
     def keys(self) -> list[str]:
         return list(self._places)
@@ -120,21 +120,35 @@ class _VectorTable:
         return key in self._places
 
     def add(self, keys: Sequence[str], vectors: ArrayLike) -> None:
-        added = np.asarray(vectors, dtype=np.float32)
-        if added.ndim != 2 or len(added) != len(keys):
-            raise ValueError(f"the encoder gave an array of shape {added.shape} for {len(keys)} {self._what}s")
-        norms = np.linalg.norm(added, axis=1)
-        for place in np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))[:1]:  # a NaN fails the comparison too
+        added = _unit_vectors(vectors, keys, self._what)
+        start, stop = len(self._places), len(self._places) + len(added)
+        if start and added.shape[1] != self._vectors.shape[1]:
             raise ValueError(
-                f"the encoder's vector for {self._what} {keys[place]!r} has norm {norms[place]}: L2-normalise it"
+                f"the encoder's vector for {self._what} {keys[0]!r} has {added.shape[1]} numbers, and those before it "
+                f"{self._vectors.shape[1]}"
             )
-        self._places.update(zip(keys, range(len(self._places), len(self._places) + len(keys)), strict=True))
-        self._vectors = added if self._vectors is None else np.concatenate([self._vectors, added])
+        if stop > len(self._vectors):
+            # Half as much again: all copies together stay below three times the rows, however many calls they come in.
+            room = np.empty((max(stop, start + start // 2), added.shape[1]), dtype=np.float32)
+            if start:
+                room[:start] = self._vectors[:start]
+            self._vectors = room
+        self._vectors[start:stop] = added
+        self._places.update(zip(keys, range(start, stop), strict=True))
 
     def take(self, keys: Sequence[str]) -> NDArray[np.float32]:
-        if self._vectors is None:
-            return np.zeros((0, 0), dtype=np.float32)
         return self._vectors[[self._places[key] for key in keys]]
+
+
+def _unit_vectors(vectors: ArrayLike, keys: Sequence[str], what: str) -> NDArray[np.float32]:
+    # What an encoder gave for these images or texts, [N, D], once it is known to be that.
+    checked = np.asarray(vectors, dtype=np.float32)
+    if checked.ndim != 2 or len(checked) != len(keys):
+        raise ValueError(f"the encoder gave an array of shape {checked.shape} for {len(keys)} {what}s")
+    norms = np.linalg.norm(checked, axis=1)
+    for place in np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))[:1]:  # a NaN fails the comparison too
+        raise ValueError(f"the encoder's vector for {what} {keys[place]!r} has norm {norms[place]}: L2-normalise it")
+    return checked
 
 
 def paired_cosines(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
-from ..embeddings import Embeddings, paired_cosines
+from ..cosine_ranks import TIE_TOLERANCE, first_right_ranks
+from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..statistics import (
     Measurement,
@@ -25,9 +26,6 @@ from ..structure_accuracy.structure_accuracy import group_indices
 
 RECALL_AT: tuple[int, ...] = (1, 5, 10)
 """The k of the recalls at k."""
-
-TIE_TOLERANCE = 1e-12
-"""Scores this close are tied: a float64 matrix product may give equal vectors cosines that differ by about 1e-15."""
 
 _SCORES_AT_ONCE = 2**23  # float64 scores in memory: 64 MiB
 
@@ -166,21 +164,6 @@ def from_embeddings(
     """
     ranks = first_right_ranks(images, texts, report_of_image)
     return _measure(ranks, report_of_image, studies, len(texts), n_bootstrap, seed)
-
-
-def first_right_ranks(
-    images: NDArray[np.float32], texts: NDArray[np.float32], report_of_image: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the right candidate stands for each query; arguments as for `from_embeddings`.
-
-    Returns:
-        The rank of each image's report among the texts [N], and of each text's first right image among the images [T],
-        1 the best, ties taking the worst; what stands for a text that no image has says nothing.
-    """
-    right = paired_cosines(texts, images, report_of_image)  # [N]
-    wide_texts = texts.astype(np.float64).T  # [D, T]
-    blocks = (images[rows].astype(np.float64) @ wide_texts for rows in _row_blocks(len(images), len(texts)))
-    return _first_right_ranks(blocks, right, report_of_image, len(texts))
 
 
 def from_similarity(

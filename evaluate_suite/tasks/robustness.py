@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from ..context import TaskContext, Tree
 from ..corruptions import CORRUPTIONS, SEVERITIES, corrupt, size_label
+from ..cosine_ranks import first_right_ranks
 from ..statistics import Measurement, chance_rank_distribution, chance_recall, measure_mean
 from ..structure_accuracy.structure_accuracy import candidate_outcomes, group_indices
 from .counterfactual import CHANCE, counterfactual_pairs, pair_wins
-from .retrieval import first_right_ranks, retrieval_pairs
+from .retrieval import retrieval_pairs
 from .structure import candidate_scores, changed_perturbations
 
 CLEAN = "clean"

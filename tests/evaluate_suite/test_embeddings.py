@@ -87,6 +87,21 @@ def test_one_vector_must_come_for_each_text() -> None:
         Embeddings(ForgetfulEncoder(text_vector)).texts(["a", "b"])
 
 
+def test_vectors_must_keep_their_width() -> None:
+    embeddings = Embeddings(PlantedEncoder(text_vector, lambda text: np.eye(len(text))[0]))
+    embeddings.texts(["ab"])
+    with pytest.raises(ValueError, match="text 'c' has 1 numbers, and those before it 2"):
+        embeddings.texts(["c"])
+
+
+def test_vectors_that_come_in_many_calls_are_kept_in_their_places() -> None:
+    texts = [f"text {number}" for number in range(50)]
+    embeddings = Embeddings(stranger())
+    for text in texts:
+        embeddings.texts([text])
+    np.testing.assert_array_equal(embeddings.texts(texts[::-1]), np.stack([text_vector(text) for text in texts[::-1]]))
+
+
 def test_an_encoder_without_local_features_is_named(pairs: Dataset) -> None:
     with pytest.raises(TypeError, match="PlantedEncoder has no local features"):
         Embeddings(oracle(pairs)).local_similarity(pairs, ["clear"])
