@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from .context import Picture
 from .formatting import words
@@ -61,14 +62,12 @@ def draw_points(
     """
     figure.set_size_inches(8, 1.2 + _ROW_INCHES * len(rows) * max(1, len(series) / 2.5))
     axes = figure.subplots()
-    shifts = np.linspace(-0.25, 0.25, len(series)) if len(series) > 1 else [0.0]
-    for shift, marker, (label, points) in zip(shifts, cycle(_MARKERS), series.items(), strict=False):
-        _draw_series(axes, [(row + shift, point) for row, point in enumerate(points) if point], label, marker, share)
-    chances = {(row, point["chance"]) for points in series.values() for row, point in enumerate(points) if point}
-    scale = 100 if share else 1
-    for place, (row, chance) in enumerate(sorted(chances)):
-        label = "chance" if place == 0 else "_nolegend_"
-        axes.vlines(scale * chance, row - 0.4, row + 0.4, colors="black", linestyles="dotted", label=label)
+    places = np.arange(len(rows)) + np.linspace(-0.25, 0.25, len(series))[:, None]  # [series, rows]
+    if len(series) == 1:
+        places += 0.25
+    for row_places, marker, (label, points) in zip(places, cycle(_MARKERS), series.items(), strict=False):
+        _draw_series(axes, row_places, points, label, marker, share)
+    _draw_chance(axes, places, list(series.values()), share)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     if share:
@@ -85,12 +84,31 @@ def _number(tree: Mapping[str, Any], path: Sequence[str]) -> Measurement | None:
 
 
 def _draw_series(
-    axes: Axes, points: Sequence[tuple[float, Measurement]], label: str, marker: str, share: bool
+    axes: Axes,
+    places: NDArray[np.float64],
+    points: Sequence[Measurement | None],
+    label: str,
+    marker: str,
+    share: bool,
 ) -> None:
     scale = 100 if share else 1
-    places = [place for place, _ in points]
-    values = np.array([scale * point["value"] for _, point in points])
-    bounds = np.array([point["interval"] for _, point in points]).reshape(-1, 2).T * scale  # [2, points]
+    there = [(place, point) for place, point in zip(places, points, strict=True) if point]
+    values = np.array([scale * point["value"] for _, point in there])
+    bounds = np.array([point["interval"] for _, point in there]).reshape(-1, 2).T * scale  # [2, points]
     # A percentile interval need not hold the value: a bar has no negative length.
     bars = np.maximum([values - bounds[0], bounds[1] - values], 0)
-    axes.errorbar(values, places, xerr=bars, fmt=marker, markersize=5, capsize=2, label=label)
+    axes.errorbar(values, [place for place, _ in there], xerr=bars, fmt=marker, markersize=5, capsize=2, label=label)
+
+
+def _draw_chance(
+    axes: Axes, places: NDArray[np.float64], series: Sequence[Sequence[Measurement | None]], share: bool
+) -> None:
+    # One stroke a row where chance is the same for all of it, otherwise one a number.
+    strokes = []
+    for row, points in enumerate(zip(*series, strict=True)):
+        chances = [(place, point["chance"]) for place, point in zip(places[:, row], points, strict=True) if point]
+        same = len({chance for _, chance in chances}) == 1
+        strokes += [(row, chances[0][1], 0.4)] if same else [(place, chance, 0.12) for place, chance in chances]
+    rows, values, lengths = np.array(strokes).reshape(-1, 3).T
+    scale = 100 if share else 1
+    axes.vlines(scale * values, rows - lengths, rows + lengths, colors="black", linestyles="dotted", label="chance")

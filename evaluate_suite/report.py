@@ -6,7 +6,7 @@ from typing import Any
 from .context import Tree
 from .formatting import full_text, is_gain, number_text, table, value_text, words
 from .statistics import Measurement
-from .tree import CONTROLS, Path, has_controls, is_measurement, measurements, others, reasons
+from .tree import CONTROLS, SKIPPED, Path, has_controls, is_measurement, measurements, others, reasons
 
 _NOTHING = "–"
 _NOTES = ("needs_image", "note")  # they stand on top
@@ -32,9 +32,11 @@ def markdown(report: Tree) -> str:
     for task, tree in report["tasks"].items():
         parts += [f"## {words([task]).capitalize()}", *_section(tree, (task,))]
         parts += [f"![{words([task])}]({each['file']})\n\n*{each['caption']}*" for each in report["figures"][task]]
-    left_out = [f"- `{path}`: {why}" for path, why in (*report["skipped"].items(), *reasons(report["tasks"]))]
+    left_out: dict[str, list[str]] = {}
+    for path, reason in (*report["skipped"].items(), *reasons(report["tasks"])):
+        left_out.setdefault(reason, []).append(f"`{path}`")
     if left_out:
-        parts += ["## Left out", "\n".join(left_out)]
+        parts += ["## Left out", "\n".join(f"- {', '.join(paths)}: {reason}" for reason, paths in left_out.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -70,20 +72,36 @@ def _section(tree: Mapping[str, Any], path: Path) -> list[str]:
         tables = [_controlled_table(tree, path)]
     else:
         parts, tables = {}, _plain_tables(tree, path)
-    tables += _settings(tree)
+    tables += _settings(tree, path[-1])
     for key, node in parts.items():
         tables += [f"### {words([key]).capitalize()}", *_section(node, (*path, key))]
     return tables
 
 
-def _settings(tree: Mapping[str, Any]) -> list[str]:
-    # Counts, thresholds and the like, those that stand together in one line.
-    together: dict[Path, list[str]] = {}
+def _settings(tree: Mapping[str, Any], task: str) -> list[str]:
+    # Counts, thresholds and the like: those two names deep as a table, the others that stand together in one line.
+    lines: dict[Path, dict[str, str]] = {}
+    tables: dict[Path, dict[str, dict[str, str]]] = {}
+    notes = []
     for path, value in others(tree):
-        if path[-1] not in _NOTES:
-            text = f"{value:.3g}" if isinstance(value, float) else str(value)
-            together.setdefault(path[:-1], []).append(f"{words(path[-1:])} {text}")
-    return [f"{words(path)}: {', '.join(texts)}" if path else ", ".join(texts) for path, texts in together.items()]
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        if path == ("note",):
+            notes += [] if tree.get("needs_image") is False else [text]  # it stands on top
+        elif path[-1] not in _NOTES and len(path) > 2:
+            tables.setdefault(path[:-2], {}).setdefault(path[-2], {})[path[-1]] = text
+        elif path[-1] not in _NOTES:
+            lines.setdefault(path[:-1], {})[words(path[-1:])] = text
+    parts = [_settings_table(path, rows) for path, rows in tables.items()]
+    for path, texts in lines.items():
+        parts.append(f"{words(path)}: " * bool(path) + ", ".join(f"{name} {text}" for name, text in texts.items()))
+    whole = tree.get(SKIPPED, {}).get(task)
+    return [*parts, *notes, *([f"Not computed: {whole}"] if whole else [])]
+
+
+def _settings_table(path: Path, rows: Mapping[str, Mapping[str, str]]) -> str:
+    columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+    lines = [[words([row]), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()]
+    return table([words(path), *(words([column]) for column in columns)], lines)
 
 
 def _controlled_table(tree: Mapping[str, Any], task: Path) -> str:
@@ -131,11 +149,11 @@ def _beside(control: Measurement | None, number: Measurement, path: Path) -> str
 
 
 def _plain_tables(tree: Mapping[str, Any], task: Path) -> list[str]:
-    # Numbers of one depth stand in one table: whichever of the first and the last name has fewer values is the column.
-    by_depth: dict[int, dict[Path, Measurement]] = {}
-    for path, number in measurements(tree):
-        by_depth.setdefault(len(path), {})[path] = number
-    return [_pivot(numbers, task) if depth > 1 else _list(numbers, task) for depth, numbers in by_depth.items()]
+    # Numbers with a name of their own in one table, those with two and more names in another.
+    numbers = dict(measurements(tree))
+    nested = {path: number for path, number in numbers.items() if len(path) > 1}
+    single = {path: number for path, number in numbers.items() if path not in nested}
+    return ([_list(single, task)] if single else []) + ([_pivot(nested, task)] if nested else [])
 
 
 def _list(numbers: Mapping[Path, Measurement], task: Path) -> str:
@@ -144,8 +162,10 @@ def _list(numbers: Mapping[Path, Measurement], task: Path) -> str:
 
 
 def _pivot(numbers: Mapping[Path, Measurement], task: Path) -> str:
+    # The first or the last name is the column: the last if there are three, otherwise whichever has fewer values.
     first, last = (list(dict.fromkeys(path[place] for path in numbers)) for place in (0, -1))
-    place, columns = (0, first) if len(first) < len(last) else (-1, last)
+    turned = max(map(len, numbers)) == 2 and len(first) < len(last)
+    place, columns = (0, first) if turned else (-1, last)
     rows: dict[Path, dict[str, str]] = {}
     for path, number in numbers.items():
         row = path[1:] if place == 0 else path[:-1]
