@@ -1,13 +1,10 @@
 """What a model without the image makes of PhantomCXR's counterfactuals: it must not tell them from the originals."""
 
-import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-
 from datasets_scripts.phantom import generator, study_state
 from datasets_scripts.phantom_counterfactual import make_counterfactuals
 from datasets_scripts.phantom_report import Choices, write_report
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
+from evaluate_suite.controls.blind import NgramClassifier, pair_accuracy
 
 Pairs = list[tuple[str, str]]
 
@@ -25,23 +22,6 @@ def report_pairs(split: str, studies: int, seed: int, difficulty: str) -> dict[s
     return pairs
 
 
-def ngram_accuracy(train: Pairs, test: Pairs, seed: int = 0) -> float:
-    """How often logistic regression on word 1- to 3-grams picks the original of a test pair; a tie counts as half.
-
-    Args:
-        train: pairs that it is trained on, originals against counterfactuals.
-        test: pairs that it is tested on.
-        seed: of the solver.
-    """
-    vectorizer = CountVectorizer(ngram_range=(1, 3), min_df=3, binary=True, token_pattern=r"\S+")
-    counts = vectorizer.fit_transform([text for pair in train for text in pair])
-    classifier = LogisticRegression(C=0.1, solver="liblinear", random_state=seed)
-    classifier.fit(counts, np.tile([1, 0], len(train)))
-    scores = classifier.decision_function(vectorizer.transform([text for pair in test for text in pair]))
-    original, edited = scores.reshape(-1, 2).T  # [P] each
-    return float(np.mean((original > edited) + 0.5 * (original == edited)))
-
-
 def blind_table(difficulty: str, studies: int, seed: int) -> dict[str, dict[str, float]]:
     """The n-gram classifier's accuracy by kind, trained and tested on that many studies each.
 
@@ -52,7 +32,7 @@ def blind_table(difficulty: str, studies: int, seed: int) -> dict[str, dict[str,
     test = report_pairs("test", studies, seed, difficulty)
     return {
         kind: {
-            "accuracy": ngram_accuracy(train[kind], test[kind], seed),
+            "accuracy": pair_accuracy(NgramClassifier(train[kind], seed), test[kind]),
             "standard_error": 0.5 / len(test[kind]) ** 0.5,
             "n": len(test[kind]),
             "n_null": studies - len(test[kind]),

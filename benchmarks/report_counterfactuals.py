@@ -3,76 +3,28 @@
     python -m benchmarks.report_counterfactuals --openi NLMCXR_reports.tgz --examples 10
 
 Two blind models must pick the original of each pair: an interpolated word trigram model fitted on reports, by its mean
-log-probability a word, and a classifier trained on pairs (`phantom_blind.ngram_accuracy`). Both learn from one half of
-the reports and are tested on the other, and the other way round, for the validation split alone has too few of the
-rarer kinds; no normalised report is in both halves. Chance is 50 %; what a model with images gets has to be held
-against these.
+log-probability a word, and a classifier trained on pairs (both in `evaluate_suite.controls.blind`). Both learn from
+one half of the reports and are tested on the other, and the other way round, for the validation split alone has too
+few of the rarer kinds; no normalised report is in both halves. Chance is 50 %; what a model with images gets has to be
+held against these.
 """
 
 import argparse
 import hashlib
-import math
 import random
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.phantom_blind import Pairs, ngram_accuracy
+from benchmarks.phantom_blind import Pairs
 from datasets_scripts.openi_reports import OpenIReport, read_reports
 from datasets_scripts.perturbations import normalize_report
 from datasets_scripts.report_counterfactuals import ReportEditor
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS, Counterfactual
-
-_START, _END, _UNKNOWN = "<s>", "</s>", "<unk>"
-_TRIGRAM_WEIGHTS = (0.1, 0.3, 0.6)
-
-
-class TrigramModel:
-    """An interpolated word trigram model: of uni-, bi- and trigram frequency, a tenth, three and six.
-
-    Args:
-        reports: normalised; a word that only one of them has is unknown.
-    """
-
-    def __init__(self, reports: Iterable[str]) -> None:
-        sentences = [report.split() for report in reports]
-        seen_in = Counter(word for words in sentences for word in set(words))
-        self._known = {word for word, count in seen_in.items() if count > 1} | {_END}
-        self._counts: tuple[Counter[tuple[str, ...]], ...] = (Counter(), Counter(), Counter())
-        self._contexts: tuple[Counter[tuple[str, ...]], ...] = (Counter(), Counter(), Counter())
-        for words in sentences:
-            for gram in self._grams(words):
-                for order in range(3):
-                    self._counts[order][gram[2 - order :]] += 1
-                    self._contexts[order][gram[2 - order : 2]] += 1
-
-    def score(self, report: str) -> float:
-        """The mean natural log-probability a word, the end counted as one."""
-        grams = self._grams(report.split())
-        return sum(math.log(self._probability(gram)) for gram in grams) / len(grams)
-
-    def _grams(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        known = [word if word in self._known else _UNKNOWN for word in words]
-        padded = [_START, _START, *known, _END]
-        return [tuple(padded[place : place + 3]) for place in range(len(padded) - 2)]
-
-    def _probability(self, gram: tuple[str, ...]) -> float:
-        total = 1e-9  # an unknown word need not occur in training
-        for order, weight in enumerate(_TRIGRAM_WEIGHTS):
-            context = self._contexts[order][gram[2 - order : 2]]
-            if context:
-                total += weight * self._counts[order][gram[2 - order :]] / context
-        return total
-
-
-def trigram_accuracy(model: TrigramModel, pairs: Pairs) -> float:
-    """How often the model finds the original of a pair more probable; a tie counts as half."""
-    scores = np.array([[model.score(original), model.score(edited)] for original, edited in pairs])  # [P, 2]
-    return float(np.mean((scores[:, 0] > scores[:, 1]) + 0.5 * (scores[:, 0] == scores[:, 1])))
+from evaluate_suite.controls.blind import NgramClassifier, TrigramModel, pair_accuracy
 
 
 def counterfactual_table(corpus: Sequence[OpenIReport], editor: ReportEditor, seed: int) -> list[dict[str, Any]]:
@@ -90,8 +42,8 @@ def counterfactual_table(corpus: Sequence[OpenIReport], editor: ReportEditor, se
     for kind in COUNTERFACTUAL_KINDS:
         train_and_test = [(half, pairs[half][kind], pairs[1 - half][kind]) for half in (0, 1)]
         sizes = [len(test) for _, _, test in train_and_test]
-        trigram = [trigram_accuracy(models[half], test) for half, _, test in train_and_test]
-        ngram = [ngram_accuracy(train, test, seed) for _, train, test in train_and_test]
+        trigram = [pair_accuracy(models[half], test) for half, _, test in train_and_test]
+        ngram = [pair_accuracy(NgramClassifier(train, seed), test) for _, train, test in train_and_test]
         rows.append(
             {
                 "kind": kind,

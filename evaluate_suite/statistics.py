@@ -3,6 +3,7 @@
 The resampling itself stands in the structure accuracy metric, whose script must run alone.
 """
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -35,6 +36,42 @@ def measure_mean(
     return Measurement(
         value=float(values.mean()), interval=percentile_interval(replicates[:, 0]), chance=chance, n=len(values)
     )
+
+
+def measure_parts(
+    values: NDArray[np.float64],
+    counted: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    chances: Sequence[float],
+    n_bootstrap: int,
+    seed: int,
+) -> list[Measurement | None]:
+    """Means over several parts of the same cases, all with the same resamples.
+
+    Args:
+        values: [N, K] float64; what is not counted is not read.
+        counted: [N, K] whether a case belongs to a part.
+        groups: [N] index of each case's group, 0 to G - 1.
+        chances: K means expected of random scores.
+        n_bootstrap, seed: the bootstrap's number of resamples and seed.
+
+    Returns:
+        K measurements, None for a part without cases.
+    """
+    found = np.flatnonzero(counted.any(axis=0))
+    denominators = counted[:, found].astype(np.float64)
+    numerators = np.where(counted, values, 0.0)[:, found]
+    replicates = bootstrap_ratios(numerators, denominators, groups, n_bootstrap, seed)
+    measured: list[Measurement | None] = [None] * counted.shape[1]
+    for place, part in enumerate(found):
+        n = denominators[:, place].sum()
+        measured[part] = Measurement(
+            value=float(numerators[:, place].sum() / n),
+            interval=percentile_interval(replicates[:, place]),
+            chance=chances[int(part)],
+            n=int(n),
+        )
+    return measured
 
 
 def measure_median(

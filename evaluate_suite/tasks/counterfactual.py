@@ -1,58 +1,67 @@
 """Counterfactual: does an image score its own report above a fluent edit that contradicts it?"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from ..balanced import balanced_pairs
+from ..context import TaskContext, Tree
+from ..controls import NotComputable
+from ..controls.blind import blind_gaps, reports_to_fit, wins_of
+from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
+from ..controls.wrong_image import derangements
+from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edits_by_kind
 from ..embeddings import Embeddings, paired_cosines
-from ..statistics import Measurement
-from ..structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
+from ..figures import draw_controls
+from ..structure_accuracy.structure_accuracy import group_indices
 
 CHANCE = 0.5
 """Of two candidates, and a tie counts as half."""
 
+ModelWins = dict[str, NDArray[np.float64]]
+"""By blind model, who wins each pair [P]."""
 
-@dataclass(frozen=True)
-class CounterfactualPairs:
-    """The edits of a dataset, each beside its original: P pairs over N rows.
+_CAPTION = (
+    "How often a report beats an edit that contradicts the image, and each kind of edit alone: the model, the better "
+    "of two models that see no image, and the model with wrong images. Bars are 95 % intervals, dotted strokes chance."
+)
+_BALANCED_CAPTION = (
+    "The same on the balanced subset, which is chosen so that both models without the image are at chance."
+)
 
-    Attributes:
-        rows: [P] row of the pair's image and report.
-        kinds: [P] index of the edit's kind among `names`.
-        texts: the P edited reports.
-        names: the K kinds.
-        n_null: number of rows without an edit, by kind.
+
+def run(context: TaskContext) -> Tree:
+    """Counterfactual accuracy with its controls, and the same on a balanced subset.
+
+    Returns:
+        As `evaluate`, with `blind`, the better of a trigram model and an n-gram classifier a kind of edit, both fitted
+        on the training split's reports that do not stand in the evaluated one, and each under `blind.models`;
+        `wrong_image`, the mean over derangements; `gain_over_blind`, `gain_over_wrong_image`, `needs_image`, and
+        perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie counting as half.
+
+        `balanced` has the same for the subset that `balanced_pairs` chooses. There `blind` are the models that it was
+        chosen with, fitted on one half of all reports each; `blind_fitted_on_train` are the task's own.
     """
+    data = context.test
+    pairs = counterfactual_pairs(data)
+    if not pairs.texts:
+        return _without_edits(data, pairs)
+    images = context.embeddings.images(data)
+    wins = pair_wins(context.embeddings, data, pairs, images)
+    blind = computed(lambda: _blind_wins(context, pairs))
+    wrong_image = computed(lambda: _wrong_image_wins(context, pairs, images))
+    tree = _with_controls(context, pairs, wins, blind, wrong_image)
+    _keep(context, "", pairs, wins)
+    context.figures.add("counterfactual", partial(draw_controls, tree), _CAPTION)
 
-    rows: NDArray[np.int64]
-    kinds: NDArray[np.int64]
-    texts: list[str]
-    names: list[str]
-    n_null: dict[str, int]
-
-
-def counterfactual_pairs(data: Dataset) -> CounterfactualPairs:
-    """Read the edits of a perturbed-pairs dataset, row by row; a kind that is null in a row makes no pair."""
-    names = list(data.features["counterfactual"])
-    pairs = [
-        (row, kind, edit["text"])
-        for row, edits in enumerate(data["counterfactual"])
-        for kind, edit in enumerate(_edit_of(edits, name) for name in names)
-        if edit is not None
-    ]
-    rows, kinds, texts = zip(*pairs, strict=True) if pairs else ((), (), ())
-    found = np.bincount(np.array(kinds, dtype=np.int64), minlength=len(names))
-    return CounterfactualPairs(
-        rows=np.array(rows, dtype=np.int64),
-        kinds=np.array(kinds, dtype=np.int64),
-        texts=list(texts),
-        names=names,
-        n_null={name: len(data) - int(count) for name, count in zip(names, found, strict=True)},
-    )
+    balanced = computed(lambda: _balanced(context, wins, blind, wrong_image))
+    if isinstance(balanced, NotComputable):
+        return tree | {"skipped": tree.get("skipped", {}) | {"balanced": str(balanced)}}
+    context.figures.add("counterfactual_balanced", partial(draw_controls, balanced), _BALANCED_CAPTION)
+    return tree | {"balanced": balanced}
 
 
 def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -71,20 +80,28 @@ def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, 
     """
     pairs = counterfactual_pairs(data)
     if not pairs.texts:
-        return {"n_null": pairs.n_null, "skipped": {"counterfactual": f"none of the {len(data)} rows has an edit"}}
+        return _without_edits(data, pairs)
     wins = pair_wins(embeddings, data, pairs, embeddings.images(data))
-    studies = group_indices(list(data["study_id"]), len(data))[pairs.rows]
-    return measure_pairs(wins, pairs, studies, n_bootstrap=n_bootstrap, seed=seed)
+    return measure_pairs(wins, pairs, _studies(data, pairs), n_bootstrap=n_bootstrap, seed=seed)
 
 
 def pair_wins(
     embeddings: Embeddings, data: Dataset, pairs: CounterfactualPairs, images: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Who wins each pair, given each row's image vector [N, D]: [P], 1 the report, 0.5 neither, 0 the edit."""
-    every_row = np.arange(len(data), dtype=np.int64)
-    originals = paired_cosines(images, embeddings.texts(list(data["report"])), every_row)[pairs.rows]
-    edits = paired_cosines(images, embeddings.texts(pairs.texts), pairs.rows)
-    return (originals > edits) + 0.5 * (originals == edits)
+    reports, edits = embeddings.texts(list(data["report"])), embeddings.texts(pairs.texts)
+    return _wins(images, reports, edits, pairs, np.arange(len(data), dtype=np.int64))
+
+
+def _wins(
+    images: NDArray[np.float32],
+    reports: NDArray[np.float32],
+    edits: NDArray[np.float32],
+    pairs: CounterfactualPairs,
+    image_of_row: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    own = paired_cosines(images, reports, image_of_row)[pairs.rows]
+    return wins_of(own - paired_cosines(images, edits, image_of_row[pairs.rows]))
 
 
 def measure_pairs(
@@ -96,28 +113,120 @@ def measure_pairs(
     seed: int = 0,
 ) -> dict[str, Any]:
     """The task's tree from the wins [P] of its pairs and the index of each pair's study [P]."""
-    of_kind = pairs.kinds[:, None] == np.arange(len(pairs.names))  # [P, K]
-    counted = np.column_stack([np.ones(len(wins), dtype=bool), of_kind])  # [P, 1 + K], all pairs first
-    found = np.flatnonzero(counted.any(axis=0))
-    denominators = counted[:, found].astype(np.float64)
-    numerators = denominators * wins[:, None]
-    groups = np.unique(studies, return_inverse=True)[1]
-    replicates = bootstrap_ratios(numerators, denominators, groups, n_bootstrap, seed)
-    measurements = [
-        Measurement(value=float(value), interval=percentile_interval(replicates[:, place]), chance=CHANCE, n=int(n))
-        for place, (value, n) in enumerate(
-            zip(numerators.sum(axis=0) / denominators.sum(axis=0), denominators.sum(axis=0), strict=True)
-        )
-    ]
-    by_kind = {pairs.names[column - 1]: measurements[place] for place, column in enumerate(found) if column}
-    tree: dict[str, Any] = {"accuracy": measurements[0], "by_kind": by_kind, "n_null": pairs.n_null}
+    measured = _cases(pairs, studies, n_bootstrap, seed).measure(_columns(wins, pairs))
+    by_kind = measured.pop("by_kind")
+    tree: dict[str, Any] = {"accuracy": measured, "by_kind": by_kind, "n_null": pairs.n_null}
     missing = [name for name in pairs.names if name not in by_kind]
     if missing:
         tree["skipped"] = {f"by_kind.{name}": "no row has such an edit" for name in missing}
     return tree
 
 
-def _edit_of(edits: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
-    # Parquet readers give a null struct as None, or as a struct of nulls.
-    edit = edits[kind] if edits is not None else None
-    return edit if edit is not None and edit["text"] is not None else None
+def _with_controls(
+    context: TaskContext,
+    pairs: CounterfactualPairs,
+    wins: NDArray[np.float64],
+    blind: ModelWins | NotComputable,
+    wrong_image: NDArray[np.float64] | NotComputable,
+) -> Tree:
+    studies = _studies(context.test, pairs)
+    tree = measure_pairs(wins, pairs, studies, n_bootstrap=context.n_bootstrap, seed=context.seed)
+    cases = _cases(pairs, studies, context.n_bootstrap, context.seed)
+    controls = {
+        BLIND: blind if isinstance(blind, NotComputable) else _columns(_better(blind), pairs),
+        WRONG_IMAGE: wrong_image if isinstance(wrong_image, NotComputable) else _columns(wrong_image, pairs),
+    }
+    controlled = measure_controls(cases, _columns(wins, pairs), controls)
+    if not isinstance(blind, NotComputable):
+        controlled[BLIND] = _measure_blind(cases, pairs, blind)
+    skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
+    return tree | controlled | ({"skipped": skipped} if skipped else {})
+
+
+def _balanced(
+    context: TaskContext,
+    wins: NDArray[np.float64],
+    blind: ModelWins | NotComputable,
+    wrong_image: NDArray[np.float64] | NotComputable,
+) -> Tree:
+    others = [split for split in (context.train, context.validation) if split is not None]
+    subset = balanced_pairs(context.test, others)
+    chosen = np.flatnonzero(subset.selected)
+    pairs = subset.pairs.take(chosen)
+    choosing = {name: wins_of(gaps[chosen]) for name, gaps in subset.gaps.items()}
+    wrong_images = wrong_image if isinstance(wrong_image, NotComputable) else wrong_image[chosen]
+    tree = _with_controls(context, pairs, wins[chosen], choosing, wrong_images)
+    del tree["n_null"]  # of the whole split
+    if not isinstance(blind, NotComputable):
+        cases = _cases(pairs, _studies(context.test, pairs), context.n_bootstrap, context.seed)
+        tree["blind_fitted_on_train"] = _measure_blind(
+            cases, pairs, {name: model_wins[chosen] for name, model_wins in blind.items()}
+        )
+    _keep(context, "balanced.", pairs, wins[chosen])
+    return tree
+
+
+def _blind_wins(context: TaskContext, pairs: CounterfactualPairs) -> ModelWins:
+    reports = reports_to_fit(context.train, context.test)
+    edits = edits_by_kind([counterfactual_pairs(context.train)])
+    return {name: wins_of(gaps) for name, gaps in blind_gaps(reports, edits, pairs).items()}
+
+
+def _wrong_image_wins(
+    context: TaskContext, pairs: CounterfactualPairs, images: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    # The mean over the derangements.
+    orders = derangements(context.test["study_id"], context.test["report"], seed=context.seed)
+    reports, edits = context.embeddings.texts(list(context.test["report"])), context.embeddings.texts(pairs.texts)
+    total = np.zeros(len(pairs.texts))
+    for image_of_row in orders:
+        total += _wins(images, reports, edits, pairs, image_of_row)
+    return total / len(orders)
+
+
+def _better(models: ModelWins) -> NDArray[np.float64]:
+    return max(models.values(), key=np.mean)
+
+
+def _measure_blind(cases: Cases, pairs: CounterfactualPairs, models: ModelWins) -> Tree:
+    return {
+        **cases.measure(_columns(_better(models), pairs)),
+        "models": {name: cases.measure(_columns(wins, pairs)) for name, wins in models.items()},
+    }
+
+
+def _of_kind(pairs: CounterfactualPairs) -> NDArray[np.bool_]:
+    return pairs.kinds[:, None] == np.arange(len(pairs.names))  # [P, K]
+
+
+def _columns(wins: NDArray[np.float64], pairs: CounterfactualPairs) -> NDArray[np.float64]:
+    return np.repeat(wins[:, None], 1 + len(pairs.names), axis=1)  # [P, 1 + K]
+
+
+def _cases(pairs: CounterfactualPairs, studies: NDArray[np.int64], n_bootstrap: int, seed: int) -> Cases:
+    counted = np.column_stack([np.ones(len(pairs.texts), dtype=bool), _of_kind(pairs)])
+    chances = [CHANCE] * counted.shape[1]
+    groups = np.unique(studies, return_inverse=True)[1]
+    return Cases("by_kind", pairs.names, counted, groups, chances, n_bootstrap, seed)
+
+
+def _studies(data: Dataset, pairs: CounterfactualPairs) -> NDArray[np.int64]:
+    return group_indices(list(data["study_id"]), len(data))[pairs.rows]
+
+
+def _keep(context: TaskContext, prefix: str, pairs: CounterfactualPairs, wins: NDArray[np.float64]) -> None:
+    image_ids, studies = list(context.test["image_id"]), list(context.test["study_id"])
+    for kind in [None, *np.unique(pairs.kinds)]:
+        metric = "accuracy" if kind is None else f"by_kind.{pairs.names[kind]}"
+        places = range(len(wins)) if kind is None else np.flatnonzero(pairs.kinds == kind)
+        context.outcomes.add(
+            "counterfactual",
+            prefix + metric,
+            [f"{image_ids[pairs.rows[place]]}/{pairs.names[pairs.kinds[place]]}" for place in places],
+            [studies[pairs.rows[place]] for place in places],
+            wins[places],
+        )
+
+
+def _without_edits(data: Dataset, pairs: CounterfactualPairs) -> dict[str, Any]:
+    return {"n_null": pairs.n_null, "skipped": {"counterfactual": f"none of the {len(data)} rows has an edit"}}

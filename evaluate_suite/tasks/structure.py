@@ -4,18 +4,117 @@ A model that sees no image can score near 100 %, for the perturbations break the
 and `counterfactual` measures grounding.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from ..context import TaskContext, Tree
+from ..controls.blind import TrigramModel, reports_to_fit
+from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
+from ..controls.wrong_image import derangements
 from ..embeddings import Embeddings, paired_cosines
+from ..figures import draw_controls
 from ..statistics import Measurement
-from ..structure_accuracy.structure_accuracy import structure_scores
+from ..structure_accuracy.structure_accuracy import (
+    CandidateOutcomes,
+    candidate_outcomes,
+    group_indices,
+    structure_scores,
+)
 
 ORIGINAL = "original"
 """The name of the candidate column that holds the report itself; the perturbations' columns follow."""
+
+CHANCE_OF_PAIR = 0.5
+"""Of a report and one perturbation."""
+
+_CAPTION = (
+    "How often a report beats all its perturbed copies, and each kind of copy alone: the model, a trigram model that "
+    "sees no image, and the model with wrong images. Bars are 95 % intervals, dotted strokes chance."
+)
+
+
+@dataclass(frozen=True)
+class StructureCandidates:
+    """The reports of N rows and those of their P perturbations that change them: Q texts.
+
+    Attributes:
+        names: the P perturbations.
+        present: [N, 1 + P] which candidates count, the report first.
+        rows, columns: [Q] where each text stands in `present`.
+        texts: the Q texts.
+    """
+
+    names: list[str]
+    present: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    texts: list[str]
+
+    def table(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores [Q] where they belong, [N, 1 + P] float64; NaN where a candidate does not count."""
+        table = np.full(self.present.shape, np.nan)
+        table[self.rows, self.columns] = scores
+        return table
+
+    def outcomes(self, scores: NDArray[np.float64]) -> CandidateOutcomes:
+        """What scores [Q] say about each row's report."""
+        return candidate_outcomes(self.table(scores), np.zeros(len(self.present), dtype=np.int64), self.present)
+
+
+def structure_candidates(data: Dataset) -> StructureCandidates:
+    """Read the candidates of a perturbed-pairs dataset."""
+    names = list(data.features["perturbed"])
+    present = changed_perturbations(data)
+    rows, columns = np.nonzero(present)
+    table = [
+        [report, *(row[name] for name in names)] for report, row in zip(data["report"], data["perturbed"], strict=True)
+    ]
+    texts = [table[row][column] for row, column in zip(rows, columns, strict=True)]
+    return StructureCandidates(names, present, rows, columns, texts)
+
+
+def run(context: TaskContext) -> Tree:
+    """Structure accuracy with its controls.
+
+    Returns:
+        As `evaluate`, with `blind`, a trigram model fitted on the training split's reports that do not stand in the
+        evaluated one; `wrong_image`, the mean over derangements; `gain_over_blind`, `gain_over_wrong_image`,
+        `needs_image`, and perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie being a miss.
+    """
+    data = context.test
+    candidates = structure_candidates(data)
+    if not candidates.present[:, 1:].any():
+        return _without_rivals(data)
+    images, texts = context.embeddings.images(data), context.embeddings.texts(candidates.texts)
+    scores = paired_cosines(images, texts, candidates.rows)
+    right = candidates.outcomes(scores)
+    tree = _measure(candidates, scores, list(data["study_id"]), context.n_bootstrap, context.seed)
+    kept = right.candidates > 1
+    cases = Cases(
+        group="by_perturbation",
+        names=candidates.names,
+        counted=np.column_stack([np.ones(kept.sum(), dtype=bool), right.rivals[kept, 1:]]),
+        studies=group_indices(list(data.select(np.flatnonzero(kept))["study_id"]), int(kept.sum())),
+        chances=[tree["accuracy"]["chance"], *(CHANCE_OF_PAIR for _ in candidates.names)],
+        n_bootstrap=context.n_bootstrap,
+        seed=context.seed,
+    )
+    controls = {
+        BLIND: computed(lambda: _blind(context, candidates)[kept]),
+        WRONG_IMAGE: computed(lambda: _wrong_image(context, candidates, images, texts)[kept]),
+    }
+    controlled = measure_controls(cases, _columns(right)[kept], controls)
+    skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
+    tree |= controlled | ({"skipped": skipped} if skipped else {})
+    _keep(context, right, candidates.names)
+    context.figures.add("structure", partial(draw_controls, tree), _CAPTION)
+    return tree
 
 
 def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -31,20 +130,11 @@ def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, 
         `{"accuracy", "mean_reciprocal_rank", "by_perturbation": {NAME: ...}}` of `Measurement`s; ties count against
         the model. What cannot be computed is left out and named under `skipped` with its reason.
     """
-    names = list(data.features["perturbed"])
-    present = changed_perturbations(data)  # [N, 1 + P]
-    if not present[:, 1:].any():
-        return {"skipped": {"structure": f"none of the {len(data)} reports has a perturbation that changes it"}}
-    results = structure_scores(
-        candidate_scores(embeddings, data, embeddings.images(data)),
-        np.zeros(len(data), dtype=np.int64),
-        mask=present,
-        names=[ORIGINAL, *names],
-        groups=list(data["study_id"]),
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
-    return _as_tree(results, names)
+    candidates = structure_candidates(data)
+    if not candidates.present[:, 1:].any():
+        return _without_rivals(data)
+    scores = paired_cosines(embeddings.images(data), embeddings.texts(candidates.texts), candidates.rows)
+    return _measure(candidates, scores, list(data["study_id"]), n_bootstrap, seed)
 
 
 def changed_perturbations(data: Dataset) -> NDArray[np.bool_]:
@@ -65,19 +155,70 @@ def candidate_scores(embeddings: Embeddings, data: Dataset, images: NDArray[np.f
     Returns:
         [N, 1 + P] float64, the report first; NaN where the perturbation is not `changed`, which is not encoded.
     """
-    names = list(data.features["perturbed"])
-    present = changed_perturbations(data)
-    rows, columns = np.nonzero(present)
-    table = [
-        [report, *(row[name] for name in names)] for report, row in zip(data["report"], data["perturbed"], strict=True)
-    ]
-    texts = embeddings.texts([table[row][column] for row, column in zip(rows, columns, strict=True)])
-    scores = np.full(present.shape, np.nan)
-    scores[rows, columns] = paired_cosines(images, texts, rows)
-    return scores
+    candidates = structure_candidates(data)
+    return candidates.table(paired_cosines(images, embeddings.texts(candidates.texts), candidates.rows))
 
 
-def _as_tree(results: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _blind(context: TaskContext, candidates: StructureCandidates) -> NDArray[np.float64]:
+    # Outcomes [N, 1 + P] of the trigram model.
+    model = TrigramModel(reports_to_fit(context.train, context.test))
+    return _columns(candidates.outcomes(model.scores(candidates.texts)))
+
+
+def _wrong_image(
+    context: TaskContext, candidates: StructureCandidates, images: NDArray[np.float32], texts: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    # Outcomes [N, 1 + P], the mean over the derangements.
+    orders = derangements(context.test["study_id"], context.test["report"], seed=context.seed)
+    total = np.zeros(candidates.present.shape)
+    for image_of_row in orders:
+        total += _columns(candidates.outcomes(paired_cosines(images, texts, image_of_row[candidates.rows])))
+    return total / len(orders)
+
+
+def _columns(outcomes: CandidateOutcomes) -> NDArray[np.float64]:
+    # [N, 1 + P]: whether the report beats all, and each perturbation.
+    return np.column_stack([outcomes.correct, outcomes.beaten[:, 1:]])
+
+
+def _keep(context: TaskContext, right: CandidateOutcomes, names: list[str]) -> None:
+    image_ids, studies = np.array(context.test["image_id"]), np.array(context.test["study_id"])
+    has_rival = right.candidates > 1
+    numbers = {
+        "accuracy": (right.correct, has_rival),
+        "mean_reciprocal_rank": (right.reciprocal_rank, has_rival),
+        **{
+            f"by_perturbation.{name}": (right.beaten[:, column], right.rivals[:, column])
+            for column, name in enumerate(names, start=1)
+        },
+    }
+    for metric, (values, counted) in numbers.items():
+        if counted.any():
+            context.outcomes.add(
+                "structure", metric, image_ids[counted].tolist(), studies[counted].tolist(), values[counted]
+            )
+
+
+def _without_rivals(data: Dataset) -> dict[str, Any]:
+    return {"skipped": {"structure": f"none of the {len(data)} reports has a perturbation that changes it"}}
+
+
+def _measure(
+    candidates: StructureCandidates,
+    scores: NDArray[np.float64],
+    studies: Sequence[str],
+    n_bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
+    results = structure_scores(
+        candidates.table(scores),
+        np.zeros(len(studies), dtype=np.int64),
+        mask=candidates.present,
+        names=[ORIGINAL, *candidates.names],
+        groups=studies,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
     tree: dict[str, Any] = {
         "accuracy": Measurement(
             value=results["accuracy"], interval=results["interval"], chance=results["chance"], n=results["n"]
@@ -90,7 +231,7 @@ def _as_tree(results: dict[str, Any], names: list[str]) -> dict[str, Any]:
         ),
         "by_perturbation": results["by_perturbation"],
     }
-    unchanged = [name for name in names if name not in results["by_perturbation"]]
+    unchanged = [name for name in candidates.names if name not in results["by_perturbation"]]
     if unchanged:
         tree["skipped"] = {f"by_perturbation.{name}": "it changes none of the reports" for name in unchanged}
     return tree

@@ -1,0 +1,200 @@
+"""Models that read the report and see no image: what they score, a test asks of language and not of the image.
+
+Two of them. `TrigramModel` knows how reports are worded, and prefers the text that is more probable. `NgramClassifier`
+has seen reports beside their edits, and prefers the text that looks less like an edit. Hsieh et al. (SugarCrepe, 2023)
+show how far such models get on tests of vision-language models.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from ..counterfactual_pairs import CounterfactualPairs
+from . import NotComputable
+
+TextPairs = Sequence[tuple[str, str]]
+"""(original, edited) texts."""
+
+_TRIGRAM_WEIGHTS = (0.1, 0.3, 0.6)
+_FLOOR = 1e-9  # an unknown word need not occur in training
+_START, _END, _UNKNOWN = range(3)
+_DIGITS = 12  # the same logarithms summed in another order are a tie
+_TEXTS_AT_ONCE = 2**14
+_FEWEST_TEXTS = 3  # that an n-gram stands in, to count
+
+
+class TextScorer(Protocol):
+    """A model of texts alone."""
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """One score a text, [N] float64, higher = more like an original."""
+        ...
+
+
+class TrigramModel:
+    """An interpolated word trigram model: of uni-, bi- and trigram frequency, a tenth, three and six.
+
+    Args:
+        reports: normalised, at least one; a word that only one of them has is unknown.
+
+    Raises:
+        ValueError: there is no report.
+    """
+
+    def __init__(self, reports: Iterable[str]) -> None:
+        sentences = [report.split() for report in reports]
+        if not sentences:
+            raise ValueError("there is no report to fit the trigram model on")
+        seen_in = Counter(word for words in sentences for word in set(words))
+        known = [word for word, count in seen_in.items() if count > 1]
+        self._ids = {word: number for number, word in enumerate(known, start=_UNKNOWN + 1)}
+        self._n_words = len(known) + _UNKNOWN + 1
+        grams, _ = self._grams(sentences)
+        self._counts = [_CountTable(self._keys(grams[:, 2 - order :])) for order in range(3)]
+        self._contexts = [_CountTable(self._keys(grams[:, 2 - order : 2])) for order in range(3)]
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean natural log-probability a word, the end counted as one: [N] float64."""
+        blocks = (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
+        return np.concatenate([np.zeros(0), *(self._score_block(block) for block in blocks)])
+
+    def _score_block(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        grams, lengths = self._grams([text.split() for text in texts])
+        probability = np.full(len(grams), _FLOOR)
+        for order, weight in enumerate(_TRIGRAM_WEIGHTS):
+            counts = self._counts[order].of(self._keys(grams[:, 2 - order :]))
+            contexts = self._contexts[order].of(self._keys(grams[:, 2 - order : 2]))
+            probability += weight * np.divide(counts, contexts, out=np.zeros(len(grams)), where=contexts > 0)
+        text_of_gram = np.repeat(np.arange(len(texts)), lengths)
+        means = np.bincount(text_of_gram, weights=np.log(probability), minlength=len(texts)) / lengths
+        return means.round(_DIGITS)
+
+    def _grams(self, sentences: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        # The trigrams of all sentences, [G, 3] word numbers, one a word and one an end; how many a sentence has, [N].
+        padded = ([_START, _START, *(self._ids.get(word, _UNKNOWN) for word in words), _END] for words in sentences)
+        flat = np.fromiter(itertools.chain.from_iterable(padded), dtype=np.int64)
+        lengths = np.array([len(words) + 1 for words in sentences], dtype=np.int64)
+        ends = np.cumsum(lengths + 2)
+        last_words = np.delete(np.arange(len(flat)), np.concatenate([ends - lengths - 2, ends - lengths - 1]))
+        return np.stack([flat[last_words - 2], flat[last_words - 1], flat[last_words]], axis=1), lengths
+
+    def _keys(self, grams: NDArray[np.int64]) -> NDArray[np.int64]:
+        # One number for each gram of k words, [G, k] -> [G]; three of up to two million words fit 63 bits.
+        keys = np.zeros(len(grams), dtype=np.int64)
+        for words in grams.T:
+            keys = keys * self._n_words + words
+        return keys
+
+
+class _CountTable:
+    # How often each key stands in `keys` [G]; any other key, never.
+
+    def __init__(self, keys: NDArray[np.int64]) -> None:
+        self._keys, self._counts = np.unique(keys, return_counts=True)
+
+    def of(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, self._counts[places], 0)
+
+
+class NgramClassifier:
+    """Logistic regression on which word 1- to 3-grams a text has, trained to tell originals from edits.
+
+    Args:
+        pairs: (original, edited) texts. Where no n-gram stands in three of them, there is nothing to learn and every
+            text scores 0.
+        seed: of the solver.
+    """
+
+    def __init__(self, pairs: TextPairs, seed: int = 0) -> None:
+        self._classifier: LogisticRegression | None = None
+        self._vectorizer = CountVectorizer(
+            ngram_range=(1, 3), min_df=_FEWEST_TEXTS, binary=True, token_pattern=r"\S+", lowercase=False
+        )
+        texts = [text for pair in pairs for text in pair]
+        if not _has_repeated_word(texts):
+            return
+        counts = self._vectorizer.fit_transform(texts)
+        self._classifier = LogisticRegression(C=0.1, solver="liblinear", random_state=seed)
+        self._classifier.fit(counts, np.tile([1, 0], len(pairs)))
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The log-odds that each text is an original, [N] float64."""
+        if self._classifier is None or not texts:
+            return np.zeros(len(texts))
+        return self._classifier.decision_function(self._vectorizer.transform(texts))
+
+
+def _has_repeated_word(texts: Sequence[str]) -> bool:
+    seen_in = Counter(word for text in texts for word in set(text.split()))
+    return any(count >= _FEWEST_TEXTS for count in seen_in.values())
+
+
+def wins_of(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Who wins pairs with these score gaps, original less edit: 1 the original, 0.5 neither, 0 the edit."""
+    return (gaps > 0) + 0.5 * (gaps == 0)
+
+
+def pair_gaps(model: TextScorer, originals: Sequence[str], edits: Sequence[str]) -> NDArray[np.float64]:
+    """By how much the model prefers the original of each of P pairs, [P] float64; a distinct text is scored once."""
+    places: dict[str, int] = {}
+    columns = [[places.setdefault(text, len(places)) for text in texts] for texts in (originals, edits)]
+    scores = model.scores(list(places))
+    return scores[columns[0]] - scores[columns[1]]
+
+
+def pair_accuracy(model: TextScorer, pairs: TextPairs) -> float:
+    """How often the model prefers the original of a pair; a tie counts as half."""
+    gaps = pair_gaps(model, [original for original, _ in pairs], [edit for _, edit in pairs])
+    return float(np.mean(wins_of(gaps)))
+
+
+def reports_to_fit(train: Dataset | None, test: Dataset) -> list[str]:
+    """The distinct reports of the training split that do not stand in the evaluated one, in their order.
+
+    Raises:
+        NotComputable: there is no training split, or no such report.
+    """
+    if train is None:
+        raise NotComputable("the dataset has no training split besides the evaluated one, to fit a blind model on")
+    tested = set(test["report"])
+    reports = [report for report in dict.fromkeys(train["report"]) if report not in tested]
+    if not reports:
+        raise NotComputable("every report of the training split stands in the evaluated one: none is left to fit on")
+    return reports
+
+
+def blind_gaps(
+    reports: Sequence[str], edits: Mapping[str, Iterable[tuple[str, str]]], pairs: CounterfactualPairs, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """By how much each blind model prefers the report of each pair to its edit.
+
+    The trigram model is fitted on `reports`. There is one classifier for each kind of edit, trained on the distinct
+    edits of that kind: it may know the kind, for the edit shows it.
+
+    Args:
+        reports: what the trigram model is fitted on, at least one.
+        edits: (report, edit) by kind, what the classifiers are trained on; those of other reports than `reports` are
+            left out.
+        pairs: P pairs that are scored.
+        seed: of the classifiers' solver.
+
+    Returns:
+        `{"trigram": [P], "ngram": [P]}` float64. A kind without edits to learn from ties everywhere for `ngram`.
+    """
+    fitted = set(reports)
+    ngram = np.zeros(len(pairs.texts))
+    for kind in np.unique(pairs.kinds):
+        learnt = {(report, edit) for report, edit in edits.get(pairs.names[kind], ()) if report in fitted}
+        classifier = NgramClassifier(sorted(learnt), seed)  # sorted: a set has no order of its own
+        chosen = np.flatnonzero(pairs.kinds == kind)
+        of_kind = pairs.take(chosen)
+        ngram[chosen] = pair_gaps(classifier, of_kind.reports, of_kind.texts)
+    return {"trigram": pair_gaps(TrigramModel(reports), pairs.reports, pairs.texts), "ngram": ngram}

@@ -1,0 +1,102 @@
+"""A model's outcomes beside those of its controls, case by case."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..statistics import Measurement, measure_mean, measure_parts
+from . import NotComputable
+
+BLIND, WRONG_IMAGE = "blind", "wrong_image"
+
+Result = TypeVar("Result")
+
+CaseOutcomes = NDArray[np.float64]
+"""[N, 1 + K] what each of N cases contributes to a task's number, column 0, and to its K parts."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of a task, and how its number and its parts are the means of their outcomes.
+
+    Attributes:
+        group: where the parts stand in the tree: `by_kind`, `by_perturbation`.
+        names: the K parts.
+        counted: [N, 1 + K] which cases count for the task, which is all of them, and for each part.
+        studies: [N] index of each case's study, 0 to G - 1.
+        chances: 1 + K means that random scores would have.
+        n_bootstrap, seed: of the bootstrap over studies.
+    """
+
+    group: str
+    names: Sequence[str]
+    counted: NDArray[np.bool_]
+    studies: NDArray[np.int64]
+    chances: Sequence[float]
+    n_bootstrap: int
+    seed: int
+
+    def measure(self, outcomes: CaseOutcomes) -> dict[str, Any]:
+        """The task's `Measurement`, with those of its parts under `group`; a part without cases is left out."""
+        whole, *parts = measure_parts(outcomes, self.counted, self.studies, self.chances, self.n_bootstrap, self.seed)
+        of_parts = {name: part for name, part in zip(self.names, parts, strict=True) if part is not None}
+        return {**(whole or {}), self.group: of_parts}
+
+    def gain(self, right: CaseOutcomes, control: CaseOutcomes) -> Measurement:
+        """How much higher the model's number is than its control's, with a paired interval.
+
+        The mean of the differences is the difference of the means, and its cluster bootstrap the paired one.
+        """
+        return measure_mean(right[:, 0] - control[:, 0], self.studies, 0.0, self.n_bootstrap, self.seed)
+
+
+def computed(control: Callable[[], Result]) -> Result | NotComputable:
+    """What a control gives, or why there is nothing."""
+    try:
+        return control()
+    except NotComputable as reason:
+        return reason
+
+
+def measure_controls(
+    cases: Cases, right: CaseOutcomes, controls: Mapping[str, CaseOutcomes | NotComputable]
+) -> dict[str, Any]:
+    """The controls' part of a task's tree.
+
+    Args:
+        cases: the task's cases.
+        right: the model's outcomes, with the right images.
+        controls: by name, `blind` and `wrong_image`, the outcomes of the same cases, for wrong images the mean over
+            the derangements; or why there are none.
+
+    Returns:
+        For each control its `Cases.measure` and `gain_over_CONTROL`. With wrong images also `needs_image`, whether the
+        whole interval of that gain is above 0, and where it is not, a `note` that says so in words. What cannot be
+        computed is named under `skipped` with its reason.
+    """
+    tree: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    for name, outcomes in controls.items():
+        if isinstance(outcomes, NotComputable):
+            left_out = [name, f"gain_over_{name}", *(["needs_image"] if name == WRONG_IMAGE else [])]
+            skipped |= dict.fromkeys(left_out, str(outcomes))
+            continue
+        tree[name] = cases.measure(outcomes)
+        tree[f"gain_over_{name}"] = cases.gain(right, outcomes)
+    if WRONG_IMAGE in tree:
+        tree["needs_image"] = tree["gain_over_wrong_image"]["interval"][0] > 0
+        if not tree["needs_image"]:
+            tree["note"] = _note(float(right[:, 0].mean()), tree["wrong_image"], tree["gain_over_wrong_image"])
+    return tree | ({"skipped": skipped} if skipped else {})
+
+
+def _note(right: float, wrong_image: Mapping[str, Any], difference: Measurement) -> str:
+    low, high = (100 * bound for bound in difference["interval"])
+    return (
+        f"As this model takes it, the test does not need the image: with wrong images it scores {100 * wrong_image['value']:.1f} %, "
+        f"with the right ones {100 * right:.1f} %, a gain of {100 * difference['value']:.1f} points "
+        f"(95 % interval {low:.1f} to {high:.1f})."
+    )
