@@ -1,0 +1,242 @@
+"""Grounding: does the heat map of a phrase lie where the radiologist drew its boxes (MS-CXR's measures)?
+
+Boecking et al. 2022, "Making the Most of Text Semantics to Improve Biomedical Vision-Language Processing". A map can
+beat a random point by pointing to where findings are in every chest: so `wrong_map` and the chance levels of
+`mean_iou` and `cnr` are what the same model's maps of other phrases on other images get.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from ..context import TaskContext, Tree
+from ..embeddings import Embeddings
+from ..grounding_cases import CaseMap, CaseScores, GroundingCase, grounding_cases, phrase_maps, score_cases
+from ..heat_map_figure import add_heat_maps
+from ..statistics import Measurement, measure_mean
+from ..structure_accuracy.structure_accuracy import group_indices
+
+MEASURES: tuple[str, ...] = ("pointing_game", "mean_iou", "cnr")
+
+FIXED_THRESHOLDS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""MS-CXR's, over which the intersection over union is averaged where no validation split can choose one."""
+
+CANDIDATE_THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""What the validation split chooses from."""
+
+_WRONG_MAPS = 2000  # about this many are scored: each case against 1 to 20 of them
+_MOST_WRONG_MAPS_PER_CASE = 20
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """The task's result.
+
+    Attributes:
+        tree: the report's part.
+        cases, maps: the C cases and their maps; none where the task is skipped.
+        values: [C] what each case has of each of `MEASURES`; NaN where undefined.
+    """
+
+    tree: Tree
+    cases: list[GroundingCase]
+    maps: list[CaseMap]
+    values: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a map's pixels must reach to count for the intersection over union.
+
+    Attributes:
+        by_label: the threshold of each label of the validation split; empty without one.
+        others: the thresholds of all other labels, averaged over.
+        note: where they come from, in words.
+    """
+
+    by_label: dict[str, float]
+    others: tuple[float, ...]
+    note: str
+
+    def of(self, case: GroundingCase) -> tuple[float, ...]:
+        """The thresholds of a case."""
+        return (self.by_label[case.label],) if case.label in self.by_label else self.others
+
+
+def evaluate(
+    embeddings: Embeddings,
+    data: Dataset,
+    validation: Dataset | None = None,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Tree:
+    """Grounding of a model whose encoder has `phrase_maps`.
+
+    Args:
+        embeddings: the model's embeddings; only their encoder is used.
+        data: a perturbed-pairs dataset, or what `ms_cxr.read` gives; `image`, `image_id`, `study_id` and `boxes` are
+            read.
+        validation: another such, to choose the thresholds of `mean_iou`, one a label.
+        n_bootstrap, seed: the bootstrap over studies; the seed of the wrong maps.
+
+    Returns:
+        `{"pointing_game", "mean_iou", "cnr", "wrong_map", "by_label": {LABEL: {...}}, "n_undefined_cnr", "thresholds":
+        {"by_label", "others"}, "note"}`, the first four and those by label `Measurement`s over phrases. Chance is the
+        boxes' share of the image for the pointing game, and what wrong maps get for the other two; `wrong_map` is the
+        pointing game of wrong maps. What cannot be computed is left out and named under `skipped` with its reason.
+
+    Raises:
+        ValueError: the encoder's maps are no maps, or a box lies outside its image.
+    """
+    return ground(embeddings, data, validation, n_bootstrap=n_bootstrap, seed=seed).tree
+
+
+def run(context: TaskContext) -> Tree:
+    """The task of the suite: `evaluate`, with outcomes and a figure of the best and the worst cases."""
+    result = ground(
+        context.embeddings, context.test, context.validation, n_bootstrap=context.n_bootstrap, seed=context.seed
+    )
+    for measure, values in result.values.items():
+        kept = np.flatnonzero(~np.isnan(values))
+        if measure in result.tree:
+            names, studies = [case.name for case in result.cases], [case.study_id for case in result.cases]
+            context.outcomes.add(
+                "grounding",
+                measure,
+                [names[place] for place in kept],
+                [studies[place] for place in kept],
+                values[kept],
+            )
+    if result.cases:
+        add_heat_maps(context, result.cases, result.maps, result.values["mean_iou"])
+    return result.tree
+
+
+def ground(
+    embeddings: Embeddings, data: Dataset, validation: Dataset | None, *, n_bootstrap: int, seed: int
+) -> Grounding:
+    """`evaluate`, with what the tree was made from; arguments and errors as there."""
+    cases = grounding_cases(data) if "boxes" in data.features else []
+    if not cases:
+        return _skipped(f"none of the {len(data)} rows has a box")
+    try:
+        maps = phrase_maps(embeddings, data, cases)
+    except TypeError as error:  # what an encoder without local maps raises
+        return _skipped(str(error))
+    thresholds = _thresholds(embeddings, validation)
+    levels = [thresholds.of(case) for case in cases]
+    scores = score_cases(cases, maps, levels)
+    chosen = wrong_maps(cases, seed)
+    wrong = score_cases(cases, maps, levels, chosen) if chosen is not None else None
+    values = _values(scores)
+    tree = _as_tree(cases, scores, wrong, n_bootstrap, seed)
+    tree["thresholds"] = {"by_label": thresholds.by_label, "others": list(thresholds.others)}
+    tree["note"] = thresholds.note
+    return Grounding(tree, cases, maps, values)
+
+
+def _skipped(reason: str) -> Grounding:
+    return Grounding({"skipped": {"grounding": reason}}, [], [], {})
+
+
+def _thresholds(embeddings: Embeddings, validation: Dataset | None) -> Thresholds:
+    cases = grounding_cases(validation) if validation is not None and "boxes" in validation.features else []
+    if validation is None or not cases:
+        note = "no validation split with boxes: mean_iou is averaged over MS-CXR's five thresholds of the map, 0 to 1"
+        return Thresholds({}, FIXED_THRESHOLDS, note)
+    maps = phrase_maps(embeddings, validation, cases)
+    ious = score_cases(cases, maps, [CANDIDATE_THRESHOLDS] * len(cases)).ious
+    by_label, overall = choose_thresholds(cases, ious)
+    note = (
+        f"mean_iou is at the threshold of the map, 0 to 1, that is best for the label on validation ({len(cases)} "
+        "phrases); a label that validation lacks takes the best over all"
+    )
+    return Thresholds(by_label, (overall,), note)
+
+
+def choose_thresholds(cases: Sequence[GroundingCase], ious: NDArray[np.float64]) -> tuple[dict[str, float], float]:
+    """The threshold of the highest mean IoU, the lowest of equals: by label, and over all cases.
+
+    Args:
+        cases: the C cases of the validation split.
+        ious: [C, T] at `CANDIDATE_THRESHOLDS`.
+    """
+    labels = np.array([case.label for case in cases])
+
+    def best(counted: NDArray[np.bool_]) -> float:
+        return CANDIDATE_THRESHOLDS[int(ious[counted].mean(axis=0).argmax())]
+
+    return {str(label): best(labels == label) for label in np.unique(labels)}, best(np.ones(len(cases), dtype=bool))
+
+
+def wrong_maps(cases: Sequence[GroundingCase], seed: int) -> NDArray[np.int64] | None:
+    """For each case, R cases of other studies with other phrases, drawn at random, [C, R]; R is 1 to 20.
+
+    None where a case has no such other.
+    """
+    studies = group_indices([case.study_id for case in cases], len(cases))
+    phrases = group_indices([case.phrase for case in cases], len(cases))
+    repeats = int(np.clip(_WRONG_MAPS // len(cases), 1, _MOST_WRONG_MAPS_PER_CASE))
+    generator = np.random.default_rng(seed)
+    chosen = np.empty((len(cases), repeats), dtype=np.int64)
+    for place in range(len(cases)):
+        others = np.flatnonzero((studies != studies[place]) & (phrases != phrases[place]))
+        if not len(others):
+            return None
+        chosen[place] = others[generator.integers(len(others), size=repeats)]
+    return chosen
+
+
+def _values(scores: CaseScores) -> dict[str, NDArray[np.float64]]:
+    # By measure, in the order of MEASURES; each [C].
+    return dict(zip(MEASURES, (scores.pointing, scores.mean_iou, scores.cnr), strict=True))
+
+
+def _as_tree(
+    cases: list[GroundingCase], scores: CaseScores, wrong: CaseScores | None, n_bootstrap: int, seed: int
+) -> Tree:
+    studies = group_indices([case.study_id for case in cases], len(cases))
+    labels = np.array([case.label for case in cases])
+    values = _values(scores)
+    chances = {"pointing_game": scores.area}
+    skipped = {}
+    if wrong is not None:
+        chances |= {"mean_iou": wrong.mean_iou, "cnr": wrong.cnr}
+    else:
+        reason = "no chance level: a phrase has no other phrase of another study"
+        skipped = dict.fromkeys(("mean_iou", "cnr", "wrong_map"), reason)
+
+    def measure(name: str, counted: NDArray[np.bool_]) -> Measurement | None:
+        if name not in chances:
+            return None
+        return _measure(values[name][counted], chances[name][counted], studies[counted], n_bootstrap, seed)
+
+    everything = np.ones(len(cases), dtype=bool)
+    tree: Tree = {name: found for name in MEASURES if (found := measure(name, everything))}
+    if wrong is not None:
+        tree["wrong_map"] = _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed)
+        if "cnr" not in tree:
+            skipped["cnr"] = "undefined for every phrase: its boxes leave nothing out, or nothing varies"
+    tree["by_label"] = {
+        str(label): {name: found for name in MEASURES if (found := measure(name, labels == label))}
+        for label in np.unique(labels)
+    }
+    tree["n_undefined_cnr"] = int(np.isnan(scores.cnr).sum())
+    if skipped:
+        tree["skipped"] = skipped
+    return tree
+
+
+def _measure(
+    values: NDArray[np.float64], chances: NDArray[np.float64], studies: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> Measurement | None:
+    # Over the cases where the value is defined; None where there is none.
+    defined = ~np.isnan(values) & ~np.isnan(chances)
+    if not defined.any():
+        return None
+    groups = np.unique(studies[defined], return_inverse=True)[1]
+    return measure_mean(values[defined], groups, float(chances[defined].mean()), n_bootstrap, seed)
