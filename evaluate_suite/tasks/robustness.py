@@ -15,11 +15,13 @@ from tqdm import tqdm
 from ..context import TaskContext, Tree
 from ..corruptions import CORRUPTIONS, SEVERITIES, corrupt, size_label
 from ..cosine_ranks import first_right_ranks
+from ..counterfactual_pairs import counterfactual_pairs
+from ..embeddings import paired_cosines
 from ..statistics import Measurement, chance_rank_distribution, chance_recall, measure_mean
-from ..structure_accuracy.structure_accuracy import candidate_outcomes, group_indices
-from .counterfactual import CHANCE, counterfactual_pairs, pair_wins
+from ..structure_accuracy.structure_accuracy import group_indices
+from .counterfactual import CHANCE, pair_wins
 from .retrieval import retrieval_pairs
-from .structure import candidate_scores, changed_perturbations
+from .structure import structure_candidates
 
 CLEAN = "clean"
 """The name of the scores on the images as they are."""
@@ -151,18 +153,18 @@ def _tests(context: TaskContext) -> tuple[list[_Test], dict[str, str]]:
 
 
 def _structure_test(context: TaskContext) -> _Test | None:
-    data = context.test
-    present = changed_perturbations(data)  # [N, 1 + P]
-    rows = np.flatnonzero(present[:, 1:].any(axis=1))
+    candidates = structure_candidates(context.test)
+    n_candidates = candidates.present.sum(axis=1)
+    rows = np.flatnonzero(n_candidates > 1)
     if not len(rows):
         return None
 
     def outcomes(images: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-        scores = candidate_scores(context.embeddings, data, images)
-        return [candidate_outcomes(scores, np.zeros(len(data), dtype=np.int64), present).correct[rows]]
+        texts = context.embeddings.texts(candidates.texts)
+        return [candidates.outcomes(paired_cosines(images, texts, candidates.rows)).correct[rows]]
 
-    chance = float(np.mean(1 / present[rows].sum(axis=1)))
-    return _Test([_metric(data, "structure_accuracy", rows, chance)], outcomes)
+    chance = float(np.mean(1 / n_candidates[rows]))
+    return _Test([_metric(context.test, "structure_accuracy", rows, chance)], outcomes)
 
 
 def _counterfactual_test(context: TaskContext) -> _Test | None:
