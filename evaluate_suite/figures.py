@@ -104,7 +104,7 @@ def _draw_chance(
     axes: Axes, places: NDArray[np.float64], series: Sequence[Sequence[Measurement | None]], share: bool
 ) -> None:
     # One stroke a row where chance is the same for all of it, otherwise one a number.
-    strokes = []
+    strokes: list[tuple[float, float, float]] = []
     for row, points in enumerate(zip(*series, strict=True)):
         chances = [(place, point["chance"]) for place, point in zip(places[:, row], points, strict=True) if point]
         same = len({chance for _, chance in chances}) == 1

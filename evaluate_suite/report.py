@@ -162,9 +162,9 @@ def _list(numbers: Mapping[Path, Measurement], task: Path) -> str:
 
 
 def _pivot(numbers: Mapping[Path, Measurement], task: Path) -> str:
-    # The first or the last name is the column: the last if there are three, otherwise whichever has fewer values.
+    # Columns are the first names or the last: the last where there are three names, otherwise whichever are fewer.
     first, last = (list(dict.fromkeys(path[place] for path in numbers)) for place in (0, -1))
-    turned = max(map(len, numbers)) == 2 and len(first) < len(last)
+    turned = max(map(len, numbers)) == 2 and len(first) <= len(last)
     place, columns = (0, first) if turned else (-1, last)
     rows: dict[Path, dict[str, str]] = {}
     for path, number in numbers.items():

@@ -1,0 +1,196 @@
+"""Reports beside each other: paired differences against a loop written here, the best in bold, what to beware of."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from PIL import Image
+from planted_encoders import constant, dataset, oracle, pair, stranger
+
+from evaluate_suite.compare import compare
+from evaluate_suite.comparison import markdown, write_comparison
+from evaluate_suite.context import Outcomes
+from evaluate_suite.output import write_report
+from evaluate_suite.runner import run
+
+RECALL, RANK = ("retrieval", "way", "recall_at_1"), ("retrieval", "way", "median_rank")
+
+
+def write(folder: Path, model: str, cases: list[str], hits: np.ndarray, ranks: np.ndarray, mark: str = "x") -> Path:
+    """A report of one task with the outcomes of these cases; two cases make a study."""
+    outcomes = Outcomes()
+    studies = [f"study-{int(case) // 2}" for case in cases]
+    outcomes.add("retrieval", "way.recall_at_1", cases, studies, hits)
+    outcomes.add("retrieval", "way.median_rank", cases, studies, ranks, statistic="median")
+    numbers = {
+        name: {"value": float(value), "interval": [0.0, 1.0], "chance": 0.1, "n": len(cases)}
+        for name, value in (("recall_at_1", hits.mean()), ("median_rank", np.median(ranks)))
+    }
+    report = {
+        "model": model,
+        "data": "phantom",
+        "split": "test",
+        "fingerprint": mark,
+        "n_images": len(cases),
+        "n_studies": len(set(studies)),
+        "n_reports": len(cases),
+        "texts": {"distinct": 1, "truncated": None},
+        "seed": 0,
+        "n_bootstrap": 10,
+        "versions": {},
+        "tasks": {"retrieval": {"way": numbers}},
+        "figures": {"retrieval": []},
+        "skipped": {},
+    }
+    write_report(folder, report, outcomes, [])
+    return folder
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[list[Path], list[np.ndarray], list[np.ndarray]]:
+    """Two reports of 40 cases that differ at random."""
+    generator = np.random.default_rng(0)
+    hits = [(generator.random(40) < rate).astype(float) for rate in (0.4, 0.7)]
+    ranks = [generator.integers(1, 30, 40).astype(float) for _ in range(2)]
+    cases = [str(case) for case in range(40)]
+    paths = [
+        write(tmp_path / name, name, cases, *each)
+        for name, each in zip("ab", zip(hits, ranks, strict=True), strict=True)
+    ]
+    return paths, hits, ranks
+
+
+def loop_interval(differences: list[float]) -> list[float]:
+    return list(np.percentile(differences, [2.5, 97.5]))
+
+
+def test_the_interval_of_a_difference_is_that_of_a_loop_which_draws_whole_studies(
+    two: tuple[list[Path], list[np.ndarray], list[np.ndarray]],
+) -> None:
+    paths, hits, ranks = two
+    comparison = compare(paths, n_bootstrap=80, seed=4)
+    # Studies are numbered in the order of their sorted names.
+    names = sorted({f"study-{case // 2}" for case in range(40)})
+    members = {name: [case for case in range(40) if f"study-{case // 2}" == name] for name in names}
+    means, medians = [], []
+    for draw in np.random.default_rng(4).integers(20, size=(80, 20)):
+        drawn = [case for number in draw for case in members[names[number]]]
+        means.append(np.mean([hits[1][case] for case in drawn]) - np.mean([hits[0][case] for case in drawn]))
+        medians.append(np.median([ranks[1][case] for case in drawn]) - np.median([ranks[0][case] for case in drawn]))
+    recall, rank = (comparison.differences[path][0].number for path in (RECALL, RANK))
+    assert recall["value"] == pytest.approx(hits[1].mean() - hits[0].mean(), abs=1e-12)
+    assert recall["interval"] == pytest.approx(loop_interval(means), abs=1e-12)
+    assert rank["value"] == np.median(ranks[1]) - np.median(ranks[0])
+    assert rank["interval"] == pytest.approx(loop_interval(medians), abs=1e-12)
+    assert recall["chance"] == 0
+    assert recall["n"] == 40
+
+
+def test_a_difference_is_over_the_cases_that_both_have_and_says_how_many(tmp_path: Path) -> None:
+    hits = np.array([1.0, 0.0, 1.0, 0.0])
+    first = write(tmp_path / "a", "a", ["0", "1", "2", "3"], hits, hits)
+    other = write(tmp_path / "b", "b", ["3", "2", "9"], np.array([1.0, 1.0, 0.0]), np.ones(3))
+    comparison = compare([first, other], n_bootstrap=10)
+    difference = comparison.differences[RECALL][0]
+    assert difference.number["value"] == 0.5  # 1 and 1 less 1 and 0
+    assert (difference.number["n"], difference.n_first, difference.n_other) == (2, 4, 3)
+    assert "+50.0 points" in markdown(comparison, chart=False)
+    assert "(n 2, in both of 4 and 3)" in markdown(comparison, chart=False)
+
+
+def test_reports_without_a_common_case_have_no_difference(tmp_path: Path) -> None:
+    hits = np.array([1.0, 0.0])
+    paths = [write(tmp_path / name, name, cases, hits, hits) for name, cases in (("a", ["0", "1"]), ("b", ["2", "3"]))]
+    comparison = compare(paths, n_bootstrap=10)
+    assert comparison.differences[RECALL] == [None]
+
+
+def test_the_best_of_a_line_is_bold_and_for_a_rank_that_is_the_lowest(tmp_path: Path) -> None:
+    cases = ["0", "1"]
+    paths = [
+        write(tmp_path / "a", "a", cases, np.array([0.0, 1.0]), np.array([9.0, 9.0])),
+        write(tmp_path / "b", "b", cases, np.array([1.0, 1.0]), np.array([2.0, 2.0])),
+        write(tmp_path / "c", "c", cases, np.array([1.0, 1.0]), np.array([4.0, 4.0])),
+    ]
+    rows = [line.split(" | ") for line in markdown(compare(paths, n_bootstrap=10), chart=False).splitlines()]
+    recall, rank = (next(row for row in rows if row[0].endswith(name)) for name in ("recall at 1", "median rank"))
+    assert [cell.startswith("**") for cell in recall[1:4]] == [False, True, True]
+    assert [cell.startswith("**") for cell in rank[1:4]] == [False, True, False]
+
+
+def test_controls_are_shown_and_none_of_them_is_the_best(pairs: Dataset, tmp_path: Path) -> None:
+    splits = {"train": pairs, "test": pairs}
+    paths = [tmp_path / "oracle", tmp_path / "constant"]
+    for encoder, path in zip((oracle(pairs), constant()), paths, strict=True):
+        run(encoder, splits, ["counterfactual"], path, n_bootstrap=20)
+    page = markdown(compare(paths, n_bootstrap=20), chart=False)
+    wrong = [line for line in page.splitlines() if line.startswith("| counterfactual: wrong image")]
+    assert wrong
+    assert not any("**" in line for line in wrong)
+    assert "| counterfactual: accuracy | **100.0 %" in page
+
+
+def test_equal_models_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    hits = np.array([1.0, 0.0])
+    paths = [write(tmp_path / name, "ours", ["0", "1"], hits, hits) for name in ("first", "second")]
+    assert compare(paths, n_bootstrap=10).names == ["ours (first)", "ours (second)"]
+
+
+def test_other_data_are_remarked(tmp_path: Path) -> None:
+    hits = np.array([1.0, 0.0])
+    paths = [write(tmp_path / name, name, ["0", "1"], hits, hits, mark=name) for name in ("a", "b")]
+    assert "not of the same images and texts" in markdown(compare(paths, n_bootstrap=10), chart=False)
+    assert compare([paths[0], paths[0] / "report.json"], n_bootstrap=10).remarks == []
+
+
+def test_the_same_data_are_the_same_whatever_the_model(tmp_path: Path) -> None:
+    data = dataset([pair(grey, f"s{grey}", f"report {grey}") for grey in range(6)])
+    for encoder, name in ((oracle(data), "oracle"), (stranger(), "stranger")):
+        run(encoder, {"test": data}, ["retrieval"], tmp_path / name, n_bootstrap=20)
+    comparison = compare([tmp_path / "oracle", tmp_path / "stranger"], n_bootstrap=20)
+    assert comparison.remarks == []
+    difference = comparison.differences["retrieval", "image_to_text", "recall_at_1"][0].number
+    assert difference["value"] < 0
+    assert difference["n"] == 6
+
+
+def test_the_comparison_is_written_with_its_chart(
+    two: tuple[list[Path], list[np.ndarray], list[np.ndarray]], tmp_path: Path
+) -> None:
+    comparison = compare(two[0], n_bootstrap=10)
+    write_comparison(comparison, tmp_path / "out")
+    write_comparison(comparison, tmp_path / "out")  # over its own files
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "comparison.json",
+        "comparison.md",
+        "comparison.png",
+    ]
+    numbers = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert numbers["differences"]["retrieval.way.recall_at_1"][0] == {
+        "number": comparison.differences[RECALL][0].number,
+        "n_first": 40,
+        "n_other": 40,
+    }
+    assert "](comparison.png)" in (tmp_path / "out" / "comparison.md").read_text()
+    with Image.open(tmp_path / "out" / "comparison.png") as chart:
+        assert chart.width == 960
+
+
+def test_what_is_no_report_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 report to compare"):
+        compare([tmp_path])
+    with pytest.raises(ValueError, match="no report at"):
+        compare([tmp_path, tmp_path])
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(ValueError, match=r"report\.json is no report"):
+        compare([tmp_path, tmp_path])
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(ValueError, match="no report of this suite"):
+        compare([tmp_path, tmp_path])
+    hits = np.array([1.0])
+    whole = write(tmp_path / "a", "a", ["0"], hits, hits)
+    (whole / "outcomes.parquet").unlink()
+    with pytest.raises(ValueError, match=r"outcomes.parquet is missing or damaged"):
+        compare([whole, whole])

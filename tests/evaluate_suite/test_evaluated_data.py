@@ -1,0 +1,65 @@
+"""Which split is evaluated, which help, and what is said of data that cannot be."""
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from PIL.Image import Image
+
+from datasets_scripts import phantom
+from evaluate_suite.data import display_name, load_evaluated
+
+
+def test_the_test_split_is_evaluated_where_there_is_one(pairs: Dataset) -> None:
+    splits = {"train": pairs.select([0]), "validation": pairs.select([1, 2]), "test": pairs.select([3, 4, 5])}
+    evaluated = load_evaluated(splits)
+    assert (evaluated.split, len(evaluated.test)) == ("test", 3)
+    assert evaluated.train is splits["train"]
+    assert evaluated.validation is splits["validation"]
+
+
+def test_validation_is_evaluated_without_a_test_split_and_then_helps_nobody(pairs: Dataset) -> None:
+    evaluated = load_evaluated({"train": pairs, "validation": pairs, "test": pairs.select([])})
+    assert evaluated.split == "validation"
+    assert evaluated.validation is None
+
+
+def test_the_named_split_is_evaluated(pairs: Dataset) -> None:
+    evaluated = load_evaluated({"train": pairs, "test": pairs}, "train")
+    assert (evaluated.split, evaluated.train, evaluated.validation) == ("train", None, None)
+
+
+def test_images_come_decoded_from_a_folder(tmp_path: Path) -> None:
+    phantom.build(tmp_path / "small", train=2, validation=0, test=3, image_size=32, progress=False)
+    evaluated = load_evaluated(str(tmp_path / "small"))
+    assert (evaluated.name, evaluated.split, len(evaluated.test)) == ("small", "test", 3)
+    assert isinstance(evaluated.test[0]["image"], Image)
+    assert evaluated.validation is None
+
+
+def test_equal_data_have_one_fingerprint_and_others_another(pairs: Dataset) -> None:
+    fingerprint = load_evaluated({"test": pairs}).fingerprint()
+    assert load_evaluated({"validation": pairs.select(range(8))}).fingerprint() == fingerprint
+    assert load_evaluated({"test": pairs.select(range(7))}).fingerprint() != fingerprint
+
+
+def test_a_name_has_no_folders_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert display_name(f"{tmp_path}/run/") == "run"
+    assert display_name("org/model") == "org/model"
+
+
+def test_bad_data_are_named(pairs: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no split 'dev': it has train, test"):
+        load_evaluated({"train": pairs, "test": pairs}, "dev")
+    with pytest.raises(ValueError, match="neither a test nor a validation split with rows: it has train"):
+        load_evaluated({"train": pairs})
+    with pytest.raises(ValueError, match="split 'test' of 'data' has no rows"):
+        load_evaluated({"test": pairs.select([])}, "test")
+    with pytest.raises(ValueError, match="no column 'image_id' and no column 'report'; it has image, study_id"):
+        load_evaluated({"test": pairs.select_columns(["image", "study_id"])})
+    with pytest.raises(ValueError, match="no dataset at"):
+        load_evaluated(str(tmp_path))
+    reports = Dataset.from_list([{**pairs[0], "report": " "}], features=pairs.features)
+    with pytest.raises(ValueError, match="report of image 'image-0' in split 'test' of 'data' is empty"):
+        load_evaluated({"test": reports})

@@ -1,0 +1,186 @@
+"""The page of a report: every number with interval, chance and n, controls on its line, warnings in words."""
+
+import re
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from planted_encoders import constant, oracle, stranger
+
+from evaluate_suite.formatting import full_text, number_text
+from evaluate_suite.report import flags, markdown
+from evaluate_suite.runner import run
+from evaluate_suite.statistics import Measurement
+
+
+def number(value: float, low: float, high: float, chance: float = 0.5, n: int = 100) -> Measurement:
+    return Measurement(value=value, interval=[low, high], chance=chance, n=n)
+
+
+def page_of(tasks: dict[str, Any], **changes: Any) -> str:
+    report = {
+        "model": "ours",
+        "data": "phantom",
+        "split": "test",
+        "n_images": 1200,
+        "n_studies": 900,
+        "n_reports": 800,
+        "texts": {"distinct": 5000, "truncated": 7},
+        "seed": 3,
+        "n_bootstrap": 1000,
+        "versions": {"torch": "2"},
+        "tasks": tasks,
+        "figures": {task: [] for task in tasks},
+        "skipped": {},
+    }
+    return markdown({**report, **changes})
+
+
+def row_of(page: str, name: str) -> list[str]:
+    found = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    assert len(found) == 1, name
+    return [cell.strip() for cell in found[0].strip("|").split("|")]
+
+
+CONTROLLED = {
+    "accuracy": number(0.9, 0.85, 0.95),
+    "by_kind": {"heart_size": number(0.8, 0.7, 0.9, n=40)},
+    "blind": {**number(0.51, 0.4, 0.6), "by_kind": {"heart_size": number(0.52, 0.4, 0.6, n=40)}},
+    "wrong_image": {**number(0.5, 0.45, 0.55), "by_kind": {}},
+    "gain_over_blind": number(0.39, 0.3, 0.45, chance=0.0),
+    "gain_over_wrong_image": number(0.4, 0.35, 0.45, chance=0.0),
+    "needs_image": True,
+}
+
+
+def test_controls_stand_on_the_line_of_their_number() -> None:
+    assert row_of(page_of({"counterfactual": CONTROLLED}), "accuracy") == [
+        "accuracy",
+        "90.0 % [85.0, 95.0]",
+        "51.0 % [40.0, 60.0]",
+        "50.0 % [45.0, 55.0]",
+        "+39.0 points [+30.0, +45.0]",
+        "+40.0 points [+35.0, +45.0]",
+        "50.0 %",
+        "100",
+    ]
+
+
+def test_a_part_has_its_own_controls_and_a_dash_where_there_is_none() -> None:
+    row = row_of(page_of({"counterfactual": CONTROLLED}), "heart size")
+    assert row == ["heart size", "80.0 % [70.0, 90.0]", "52.0 % [40.0, 60.0]", "–", "–", "–", "50.0 %", "40"]
+
+
+def test_a_control_with_another_chance_or_n_says_so() -> None:
+    tree = {**CONTROLLED, "blind": number(0.51, 0.4, 0.6, chance=0.25, n=90)}
+    assert row_of(page_of({"counterfactual": tree}), "accuracy")[2] == "51.0 % [40.0, 60.0] (chance 25.0 %, n 90)"
+
+
+def test_each_blind_model_has_a_line_of_its_own() -> None:
+    blind = {**CONTROLLED["blind"], "models": {"trigram": number(0.49, 0.4, 0.58)}}
+    row = row_of(page_of({"counterfactual": {**CONTROLLED, "blind": blind}}), "blind: trigram")
+    assert row == ["blind: trigram", "", "49.0 % [40.0, 58.0]", "", "", "", "50.0 %", "100"]
+
+
+def test_a_part_of_a_task_with_controls_of_its_own_is_a_section() -> None:
+    page = page_of({"counterfactual": {**CONTROLLED, "balanced": CONTROLLED}})
+    assert page.index("## Counterfactual") < page.index("### Balanced")
+    assert page.count("| accuracy | 90.0 % [85.0, 95.0] | 51.0 % [40.0, 60.0] |") == 2
+
+
+def test_a_test_that_does_not_need_the_image_is_flagged_on_top_in_words() -> None:
+    tree = {**CONTROLLED, "needs_image": False, "note": "This test does not need the image: so it is."}
+    page = page_of({"structure": CONTROLLED, "counterfactual": {**CONTROLLED, "balanced": tree}})
+    assert "- **counterfactual: balanced**: This test does not need the image: so it is." in page
+    assert page.index("## Tests that do not need the image") < page.index("## Structure")
+    assert "Tests that do not need" not in page_of({"counterfactual": CONTROLLED})
+
+
+def test_a_constant_model_is_flagged_and_an_oracle_on_counterfactuals_is_not(pairs: Dataset) -> None:
+    splits = {"train": pairs, "test": pairs}
+    flagged = dict(flags(run(constant(), splits, ["counterfactual"], n_bootstrap=50)["tasks"]))
+    assert ("counterfactual",) in flagged
+    trusted = dict(flags(run(oracle(pairs), splits, ["counterfactual"], n_bootstrap=50)["tasks"]))
+    assert ("counterfactual",) not in trusted
+
+
+def test_what_is_left_out_stands_with_its_reason_and_whole_path() -> None:
+    tasks = {
+        "grounding": {"skipped": {"grounding": "not supported"}},
+        "structure": {**CONTROLLED, "skipped": {"by_perturbation.reverse_sentence": "changes none"}},
+    }
+    page = page_of(tasks, skipped={"zero_shot": "the data has no column 'labels'"})
+    assert "- `zero_shot`: the data has no column 'labels'" in page
+    assert "- `grounding`: not supported" in page
+    assert "- `structure.by_perturbation.reverse_sentence`: changes none" in page
+
+
+def test_what_was_measured_and_how_stands_on_the_page() -> None:
+    page = page_of({})
+    assert "phantom, split `test`" in page
+    assert "1,200 images of 900 studies, 800 distinct reports" in page
+    assert "7 truncated (of 5,000 distinct texts)" in page
+    assert "1,000 resamples of studies, seed 3" in page
+    assert "not told by the model" in page_of({}, texts={"distinct": 3, "truncated": None})
+
+
+def test_counts_and_settings_stand_under_the_numbers() -> None:
+    tree = {
+        "auroc": {"mean": number(0.8, 0.7, 0.9), "Edema": number(0.8, 0.7, 0.9)},
+        "counts": {"Edema": {"positive": 4, "negative": 6}},
+        "thresholds": {"Edema": 0.12345},
+        "note": "at the best thresholds",
+    }
+    page = page_of({"zero_shot": tree})
+    assert row_of(page, "counts") == ["counts", "positive", "negative"]
+    assert "| Edema | 4 | 6 |" in page
+    assert "thresholds: Edema 0.123" in page
+    assert "at the best thresholds" in page
+
+
+def test_names_of_two_parts_make_a_table_and_deeper_ones_too() -> None:
+    recall = number(0.1, 0.05, 0.2, chance=0.01)
+    retrieval = {way: {"recall_at_1": recall, "median_rank": number(3, 2, 5, 60.5)} for way in ("there", "back")}
+    page = page_of(
+        {
+            "retrieval": retrieval,
+            "robustness": {"clean": {"x_accuracy": recall}, "blur": {"1": {"x_accuracy": recall}}},
+        }
+    )
+    text = "10.0 % [5.0, 20.0] (chance 1.0 %, n 100)"
+    assert row_of(page, "recall at 1") == ["recall at 1", text, text]
+    assert row_of(page, "median rank")[1] == "3.0 [2.0, 5.0] (chance 60.5, n 100)"
+    assert row_of(page, "clean") == ["clean", text]
+    assert row_of(page, "blur: 1") == ["blur: 1", text]
+
+
+def test_no_number_of_a_real_report_stands_without_interval_chance_and_n(pairs: Dataset) -> None:
+    report = run(stranger(), {"train": pairs, "test": pairs}, n_bootstrap=20)
+    page = markdown(report)
+    shown = 0
+    for line in page.splitlines():
+        intervals = len(re.findall(r"-?[\d.]+(?: %| points)? \[[^\]]+\]", line))
+        chances = len(re.findall(r"\(chance [^,]+, n [\d,]+\)", line))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        on_the_line = len(cells) == 8 and re.fullmatch(r"[\d.]+( %)?", cells[6]) and re.fullmatch(r"[\d,]+", cells[7])
+        assert intervals == chances or on_the_line, line
+        shown += intervals
+    assert shown > 50
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (["structure", "accuracy"], "12.3 % [4.0, 50.0] (chance 10.0 %, n 1,234)"),
+        (["counterfactual", "by_kind", "finding"], "12.3 % [4.0, 50.0] (chance 10.0 %, n 1,234)"),
+        (["structure", "mean_reciprocal_rank"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
+        (["zero_shot", "auroc", "Edema"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
+        (["retrieval", "image_to_text", "median_rank"], "0.1 [0.0, 0.5] (chance 0.1, n 1,234)"),
+    ],
+)
+def test_shares_are_printed_in_per_cent_and_other_numbers_as_they_are(path: list[str], text: str) -> None:
+    assert full_text(number(0.123, 0.04, 0.5, chance=0.1, n=1234), path) == text
+
+
+def test_differences_carry_their_sign() -> None:
+    assert number_text(number(-0.123, -0.2, 0.01), ["x", "accuracy"], signed=True) == "-12.3 points [-20.0, +1.0]"
