@@ -17,8 +17,8 @@ def as_rgb(image: Image.Image) -> Image.Image:
     full_scale = _FULL_SCALES.get(image.mode)
     if full_scale is None:
         return image.convert("RGB")
-    pixels = np.asarray(image).astype(np.float64)
+    pixels = np.asarray(image)
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= full_scale):  # NaN is neither
         raise ValueError(f"an image of mode {image.mode} has values from {low} to {high}; expected 0 to {full_scale}")
-    return Image.fromarray((pixels * (255 / full_scale)).round().astype(np.uint8)).convert("RGB")
+    return Image.fromarray((pixels.astype(np.float64) * (255 / full_scale)).round().astype(np.uint8)).convert("RGB")

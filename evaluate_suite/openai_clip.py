@@ -84,6 +84,8 @@ def convert_openai_clip(state: Mapping[str, Tensor]) -> CLIPModel:
         raise ValueError(f"it lacks {missing[0]!r} and has {', '.join(map(repr, list(weights)[:3]))}, ...")
     converted: dict[str, Tensor] = {}
     for name, weight in weights.items():
+        if not isinstance(weight, Tensor):
+            raise ValueError(f"its {name!r} is a {type(weight).__name__}, not a weight")
         converted |= _converted(name, weight.float())
     model = CLIPModel(_config(weights))
     try:
@@ -116,10 +118,13 @@ def _config(state: Mapping[str, Tensor]) -> CLIPConfig:
     vision_width, _, patch_size, _ = state["visual.conv1.weight"].shape
     patches = len(state["visual.positional_embedding"]) - 1
     vocab_size, text_width = state["token_embedding.weight"].shape
+    for width in (vision_width, text_width):
+        if width % _HEAD_WIDTH:
+            raise ValueError(f"its width {width} is no multiple of {_HEAD_WIDTH}, the width of an attention head")
     common: dict[str, Any] = {
         "hidden_act": "quick_gelu",
         "layer_norm_eps": 1e-5,
-        "projection_dim": state["text_projection"].shape[1],
+        "projection_dim": state["text_projection"].shape[-1],
     }
     vision = {
         "hidden_size": vision_width,
