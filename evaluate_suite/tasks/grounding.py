@@ -234,9 +234,10 @@ def _as_tree(
 def _measure(
     values: NDArray[np.float64], chances: NDArray[np.float64], studies: NDArray[np.int64], n_bootstrap: int, seed: int
 ) -> Measurement | None:
-    # Over the cases where the value is defined; None where there is none.
-    defined = ~np.isnan(values) & ~np.isnan(chances)
-    if not defined.any():
+    # Over the cases where the value is defined; None where there is none, or none with a chance level.
+    defined = ~np.isnan(values)
+    known = defined & ~np.isnan(chances)
+    if not known.any():
         return None
     groups = np.unique(studies[defined], return_inverse=True)[1]
-    return measure_mean(values[defined], groups, float(chances[defined].mean()), n_bootstrap, seed)
+    return measure_mean(values[defined], groups, float(chances[known].mean()), n_bootstrap, seed)

@@ -1,0 +1,73 @@
+"""Areas under curves of weighted cases, ties included."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from evaluate_suite.ranking import bootstrap_ranking, ranking_scores
+from evaluate_suite.structure_accuracy.structure_accuracy import resampled_group_counts
+
+
+def auroc_by_pairs(scores, positive) -> float:
+    pairs = [
+        1.0 if high > low else 0.5 if high == low else 0.0 for high in scores[positive] for low in scores[~positive]
+    ]
+    return sum(pairs) / len(pairs)
+
+
+def average_precision_by_thresholds(scores, positive) -> float:
+    total, found = 0.0, 0
+    for threshold in sorted(set(scores), reverse=True):
+        taken = scores >= threshold
+        total += ((positive & taken).sum() - found) * (positive & taken).sum() / taken.sum()
+        found = (positive & taken).sum()
+    return total / positive.sum()
+
+
+cases = st.lists(st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30).filter(
+    lambda rows: {label for _, label, weight in rows if weight} == {True, False}
+)
+
+
+@given(cases)
+def test_weighted_areas_are_those_of_the_cases_repeated(rows):
+    scores, positive, weights = (np.array(column) for column in zip(*rows, strict=True))
+    areas = ranking_scores(scores.astype(np.float64), positive, weights[None])
+    repeated = np.repeat(scores, weights), np.repeat(positive, weights)
+    assert areas.auroc[0] == pytest.approx(auroc_by_pairs(*repeated), abs=1e-12)
+    assert areas.average_precision[0] == pytest.approx(average_precision_by_thresholds(*repeated), abs=1e-12)
+
+
+@given(cases)
+def test_the_areas_are_scikit_learns(rows):
+    scores, positive, weights = (np.array(column) for column in zip(*rows, strict=True))
+    areas = ranking_scores(scores.astype(np.float64), positive, weights[None])
+    assert areas.auroc[0] == pytest.approx(roc_auc_score(positive, scores, sample_weight=weights))
+    expected = average_precision_score(positive, scores, sample_weight=weights)
+    assert areas.average_precision[0] == pytest.approx(expected)
+
+
+def test_scores_that_are_all_tied_have_exactly_the_areas_of_chance():
+    positive = np.array([True] * 3 + [False] * 7)
+    areas = ranking_scores(np.full(10, 0.1), positive, np.ones((1, 10), dtype=np.int64))
+    assert areas.auroc[0] == 0.5
+    assert areas.average_precision[0] == pytest.approx(0.3, abs=1e-15)
+
+
+def test_a_weighting_without_one_of_the_classes_has_no_area():
+    areas = ranking_scores(np.array([1.0, 2.0, 3.0]), np.array([True, True, False]), np.array([[1, 1, 0], [0, 0, 1]]))
+    assert np.isnan(areas.auroc).all()
+    assert np.isnan(areas.average_precision).all()
+
+
+def test_the_bootstrap_draws_whole_groups_and_leaves_out_what_does_not_count():
+    generator = np.random.default_rng(0)
+    scores, positive = np.round(generator.standard_normal(40), 1), generator.random(40) < 0.4
+    counted, groups = generator.random(40) < 0.8, np.repeat(np.arange(10), 4)
+    areas = bootstrap_ranking(scores, positive, counted, groups, 50, seed=3)
+    assert areas.auroc.shape == (50,)
+    for resample, drawn in enumerate(np.concatenate(list(resampled_group_counts(10, 50, 3)))):
+        rows = [row for row in range(40) for _ in range(drawn[groups[row]]) if counted[row]]
+        assert areas.auroc[resample] == pytest.approx(auroc_by_pairs(scores[rows], positive[rows]))
