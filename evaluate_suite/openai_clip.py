@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,10 @@ _BLOCK_PARTS = {
 
 
 def load_openai_clip(path: str | Path) -> CLIPModel:
-    """Load a state dict of OpenAI's CLIP with a vision transformer, such as CheXzero's files, in float32.
+    """Load a file of OpenAI's CLIP with a vision transformer, such as CheXzero's, in float32.
 
     Args:
-        path: a `.pt` file.
+        path: a `.pt` file with a state dict, as CheXzero's are, or a TorchScript archive, as OpenAI's own are.
 
     Returns:
         The same model in transformers, in evaluation mode: the same vectors of the same inputs.
@@ -55,9 +56,12 @@ def load_openai_clip(path: str | Path) -> CLIPModel:
         ValueError: the file is damaged, holds more than weights, or holds those of another model.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is no readable state dict: {_first_line(error)}") from error
+        if _is_torchscript(path):
+            state = torch.jit.load(path, map_location="cpu").state_dict()
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # whose texts advise to run the file's code
+        raise ValueError(f"{path} cannot be read: it is damaged, or holds more than named weights") from error
     try:
         return convert_openai_clip(state)
     except ValueError as error:
@@ -154,5 +158,8 @@ def _layers(state: Mapping[str, Tensor], side: str) -> int:
     return 1 + max((int(match["layer"]) for match in matches if match and match["side"] == side), default=-1)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _is_torchscript(path: str | Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -9,6 +9,7 @@ import torch
 from openai_layout import CONTEXT, END, GRID, JOINT, PATCH, START, VOCABULARY, random_state
 from PIL import Image
 from tiny_dual_encoders import tokenizer
+from torch import nn
 from transformers import CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -115,14 +116,40 @@ def test_a_file_of_another_layout_is_named_in_one_line(content: object, message:
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_file_and_a_missing_one_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "broken.pt"
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match=r"broken.pt is no readable state dict: ") as caught:
+class Tree(nn.Module):
+    """Weights with dots in their names, as a module that can be scripted."""
+
+    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        for name in {name.split(".")[0] for name in state}:
+            part = {key.partition(".")[2]: value for key, value in state.items() if key.split(".")[0] == name}
+            if "" in part:
+                self.register_buffer(name, part[""])
+            else:
+                self.add_module(name, Tree(part))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_torchscript_archive_as_openais_own_is_read_too(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "ViT.pt"
+    numbers = {"input_resolution": torch.tensor(SIZE), "context_length": torch.tensor(CONTEXT)}
+    torch.jit.save(torch.jit.script(Tree(state | numbers)), path)
+    expected = convert_openai_clip(state).state_dict()
+    for name, value in load_openai_clip(path).state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("content", [b"not a checkpoint", b"", nn.Linear(2, 2)])
+def test_a_file_that_holds_no_weights_or_more_is_named(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=r"other.pt cannot be read: it is damaged, or holds more than named weights$"):
         load_openai_clip(path)
-    assert "\n" not in str(caught.value)
-    path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"broken.pt is no readable state dict"):
-        load_openai_clip(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent.pt"):
         load_openai_clip(tmp_path / "absent.pt")
