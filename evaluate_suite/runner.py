@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
 
@@ -134,7 +135,24 @@ def _run_tasks(context: TaskContext, names: Sequence[str]) -> tuple[dict[str, Tr
 
 
 def _encoder(model: str | DualEncoder, **options: Any) -> DualEncoder:
-    return load_encoder(model, **options) if isinstance(model, str) else model
+    if isinstance(model, str):
+        _check_device(options["device"])
+        return load_encoder(model, **options)
+    lacking = [method for method in ("encode_images", "encode_texts") if not callable(getattr(model, method, None))]
+    if lacking:
+        raise ValueError(
+            f"{type(model).__name__} has no {' and no '.join(lacking)}: give a folder, a Hub id, or an encoder, "
+            "such as PRDEncoder(model, processor)"
+        )
+    return model
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts that it has it
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used here ({reason}): name another, or none") from error
 
 
 def _facts(evaluated: EvaluatedData) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
+from matplotlib.figure import Figure
 from PIL import Image
 from planted_encoders import PlantedEncoder, oracle, stranger
 
@@ -182,3 +183,5 @@ def test_bad_arguments_are_named(splits: dict[str, Dataset]) -> None:
         run(stranger(), splits, n_bootstrap=0)
     with pytest.raises(ValueError, match="seed -1"):
         run(stranger(), splits, seed=-1)
+    with pytest.raises(ValueError, match="Figure has no encode_images and no encode_texts: give a folder, a Hub id"):
+        run(Figure(), splits)
