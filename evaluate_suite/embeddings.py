@@ -39,7 +39,7 @@ class Embeddings:
         Raises:
             ValueError: the encoder's vectors are not unit vectors, one an image.
         """
-        image_ids = list(data["image_id"])
+        image_ids = data["image_id"][:]
         missing = {
             image_id: row for row, image_id in reversed(list(enumerate(image_ids))) if image_id not in self._images
         }
@@ -63,7 +63,7 @@ class Embeddings:
         Raises:
             ValueError: the encoder's vectors are not unit vectors, one an image.
         """
-        image_ids = list(data["image_id"])
+        image_ids = data["image_id"][:]
         blocks = []
         for start in range(0, len(data), _IMAGES_AT_ONCE):
             batch = image_ids[start : start + _IMAGES_AT_ONCE]

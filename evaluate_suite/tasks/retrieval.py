@@ -51,7 +51,7 @@ def retrieval_pairs(data: Dataset) -> RetrievalPairs:
     Raises:
         ValueError: an `image_id` stands twice.
     """
-    image_ids, reports = list(data["image_id"]), list(data["report"])
+    image_ids, reports = data["image_id"][:], data["report"][:]
     if len(set(image_ids)) < len(image_ids):
         repeated = next(image_id for row, image_id in enumerate(image_ids) if image_id in image_ids[:row])
         raise ValueError(f"image_id {repeated!r} stands in two rows: retrieval needs one row an image")
@@ -60,7 +60,7 @@ def retrieval_pairs(data: Dataset) -> RetrievalPairs:
     return RetrievalPairs(
         reports=list(places),
         report_of_image=np.array(report_of_image, dtype=np.int64),
-        studies=group_indices(list(data["study_id"]), len(data)),
+        studies=group_indices(data["study_id"][:], len(data)),
     )
 
 
@@ -82,7 +82,7 @@ def run(context: TaskContext) -> Tree:
         ("text_to_image", text_ranks, first_images),
     ):
         queries = data.select_columns(["image_id", "study_id"]).select(rows)
-        cases = list(queries["image_id"]), list(queries["study_id"])
+        cases = queries["image_id"][:], queries["study_id"][:]
         for k in RECALL_AT:
             context.outcomes.add("retrieval", f"{way}.recall_at_{k}", *cases, ranks <= k)
         context.outcomes.add("retrieval", f"{way}.median_rank", *cases, ranks, statistic="median")

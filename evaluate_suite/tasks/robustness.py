@@ -202,7 +202,7 @@ def _metric(
     data: Dataset, name: str, rows: NDArray[np.int64], chance: float, suffixes: Sequence[str] | None = None
 ) -> _Metric:
     # One case a row: called after its image, and after its suffix where an image has several.
-    image_ids, studies = list(data["image_id"]), list(data["study_id"])
+    image_ids, studies = data["image_id"][:], data["study_id"][:]
     cases = [image_ids[row] for row in rows]
     if suffixes is not None:
         cases = [f"{case}/{suffix}" for case, suffix in zip(cases, suffixes, strict=True)]
