@@ -7,10 +7,14 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from .embeddings import Embeddings
 from .encoders import LocalMaps
 from .heat_maps import Box, boxes_mask, score_map, seen_box, to_pixels
+
+NOT_SUPPORTED = "not supported"
+"""How the reason begins for which an encoder has no maps (`encoders.LocalMaps`)."""
 
 _IMAGES_AT_ONCE = 64  # decoded images in memory
 
@@ -96,10 +100,10 @@ def phrase_maps(embeddings: Embeddings, data: Dataset, cases: Sequence[Grounding
     encoder = embeddings.encoder
     if not isinstance(encoder, LocalMaps):
         raise TypeError(
-            f"not supported: {type(encoder).__name__} has no maps of phrases, it lacks the method phrase_maps"
+            f"{NOT_SUPPORTED}: {type(encoder).__name__} has no maps of phrases, it lacks the method phrase_maps"
         )
     maps: list[CaseMap] = []
-    for chunk in _chunks(cases):
+    for chunk in tqdm(list(_chunks(cases)), "maps", disable=None, leave=False):
         rows = list(dict.fromkeys(case.row for case in chunk))
         images = dict(zip(rows, data.select_columns("image").select(rows)["image"][:], strict=True))
         of_cases: list[Image.Image] = [images[case.row] for case in chunk]

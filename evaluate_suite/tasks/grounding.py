@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
 from ..embeddings import Embeddings
-from ..grounding_cases import CaseMap, CaseScores, GroundingCase, grounding_cases, phrase_maps, score_cases
+from ..grounding_cases import (
+    NOT_SUPPORTED,
+    CaseMap,
+    CaseScores,
+    GroundingCase,
+    grounding_cases,
+    phrase_maps,
+    score_cases,
+)
 from ..heat_map_figure import add_heat_maps
 from ..statistics import Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
@@ -125,7 +133,9 @@ def ground(
         return _skipped(f"none of the {len(data)} rows has a box")
     try:
         maps = phrase_maps(embeddings, data, cases)
-    except TypeError as error:  # what an encoder without local maps raises
+    except TypeError as error:
+        if not str(error).startswith(NOT_SUPPORTED):
+            raise
         return _skipped(str(error))
     thresholds = _thresholds(embeddings, validation)
     levels = [thresholds.of(case) for case in cases]

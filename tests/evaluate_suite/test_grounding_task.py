@@ -228,6 +228,14 @@ def test_an_encoder_that_says_it_has_no_maps_skips_the_task_with_its_reason(boxe
     assert tree == {"skipped": {"grounding": "not supported: its regions are in another space than its texts"}}
 
 
+def test_a_type_error_of_another_kind_is_no_reason_to_skip(boxes):
+    def fail(grey: int, phrase: str) -> np.ndarray:
+        raise TypeError("unsupported operand")
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        ground(MapEncoder(fail), boxes)
+
+
 @pytest.mark.parametrize("emptied", [lambda data: data.remove_columns("boxes"), lambda data: data.select([3])])
 def test_data_without_boxes_skips_the_task_with_the_reason(boxes, emptied):
     tree = ground(stranger_maps(), emptied(boxes))
