@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from .context import Tree
 from .output import OUTCOMES, read_report
-from .statistics import Measurement, bootstrap_medians
-from .structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
+from .paired_cases import PairedCases
+from .statistics import Measurement
+from .structure_accuracy.structure_accuracy import group_indices, percentile_interval
 from .tree import Path as TreePath
 from .tree import measurements
 
@@ -106,29 +106,35 @@ def _read_outcomes(folder: Path) -> pa.Table:
 
 def _difference(first: pa.Table, other: pa.Table, path: TreePath, n_bootstrap: int, seed: int) -> Difference | None:
     mine, theirs = _cases(first, path), _cases(other, path)
-    both = mine.join(theirs, "case", join_type="inner", right_suffix="_other").sort_by("case")
+    # A case whose target is another one in the other report is not the same case.
+    keys = ["part", "case", "target"]
+    both = mine.join(theirs, keys, join_type="inner", right_suffix="_other").sort_by(
+        [(key, "ascending") for key in keys]
+    )
     if not len(both):
         return None
-    left, right = (both[name].to_numpy() for name in ("value", "value_other"))
-    groups = group_indices(both["study"].to_pylist(), len(both))
-    if both["statistic"][0].as_py() == "median":
-        value = float(np.median(right) - np.median(left))
-        replicates = bootstrap_medians(right, groups, n_bootstrap, seed)
-        replicates -= bootstrap_medians(left, groups, n_bootstrap, seed)  # the same resamples: paired
-    else:
-        value = float(np.mean(right - left))
-        replicates = _mean_replicates(right - left, groups, n_bootstrap, seed)
-    number = Measurement(value=value, interval=percentile_interval(replicates), chance=0.0, n=len(both))
+    cases = PairedCases(
+        parts=both["part"].to_numpy(),
+        targets=both["target"].to_numpy(),
+        groups=group_indices(both["study"].to_pylist(), len(both)),
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    statistic = both["statistic"][0].as_py()
+    value, replicates = cases.estimate(statistic, both["value_other"].to_numpy())
+    value_first, replicates_first = cases.estimate(statistic, both["value"].to_numpy())
+    if np.isnan([value, value_first]).any():
+        return None  # none of the shared cases is positive, or all are
+    number = Measurement(
+        value=value - value_first,
+        interval=percentile_interval(replicates - replicates_first),  # of the same resamples: paired
+        chance=0.0,
+        n=len(both),
+    )
     return Difference(number, n_first=len(mine), n_other=len(theirs))
 
 
 def _cases(outcomes: pa.Table, path: TreePath) -> pa.Table:
     task, metric = path[0], ".".join(path[1:])
     chosen = pc.and_(pc.equal(outcomes["task"], task), pc.equal(outcomes["metric"], metric))
-    return outcomes.filter(chosen).select(["case", "study", "value", "statistic"])
-
-
-def _mean_replicates(
-    values: NDArray[np.float64], groups: NDArray[np.int64], n_bootstrap: int, seed: int
-) -> NDArray[np.float64]:
-    return bootstrap_ratios(values[:, None], np.ones((len(values), 1)), groups, n_bootstrap, seed)[:, 0]
+    return outcomes.filter(chosen).drop_columns(["task", "metric"])

@@ -11,20 +11,20 @@ from matplotlib.figure import Figure
 from .compare import Comparison, Difference
 from .context import Picture
 from .figures import draw_points, save
-from .formatting import full_text, lower_is_better, number_text, table, words
+from .formatting import full_text, is_part, label, lower_is_better, number_text, table, words
 from .output import replaced_files
 from .statistics import Measurement
-from .tree import CONTROLS
 from .tree import Path as TreePath
 
 PAGE, NUMBERS, CHART = "comparison.md", "comparison.json", "comparison"
 
 _HEADLINES = ("accuracy", "recall_at_1", "pointing_game")
-_NO_MERIT = ("blind", "wrong_image")  # no number of the model's: none is the best
+_CONTROLS = ("blind", "wrong_")  # how the names of numbers begin that are not the model's: none is the best
 _NO_NUMBER = "–"
 _CHART_CAPTION = "The headline numbers with 95 % intervals; dotted: by chance."
 _READING = """**Bold**: the best of a line. Numbers stand with their 95 % interval, chance and n. A difference is taken
-to the first report on the cases that both have, with a paired cluster bootstrap over studies; by chance it is 0."""
+to the first report on the cases that both have, with a paired cluster bootstrap over studies; by chance it is 0.
+What the single controls have, and on each part of a test, stands in `comparison.json`."""
 
 
 def markdown(comparison: Comparison, *, chart: bool) -> str:
@@ -37,8 +37,9 @@ def markdown(comparison: Comparison, *, chart: bool) -> str:
     first, *rest = comparison.names
     header = ["", *comparison.names, *(f"{name} less {first}" for name in rest)]
     rows = [
-        [words(path), *_cells(path, numbers), *_difference_cells(path, comparison.differences[path])]
+        [label(path), *_cells(path, numbers), *_difference_cells(path, comparison.differences[path])]
         for path, numbers in comparison.numbers.items()
+        if not _is_control_in_detail(path)
     ]
     parts = [f"# {' against '.join(comparison.names)}", _READING, *comparison.remarks]
     if chart:
@@ -76,13 +77,21 @@ def draw(comparison: Comparison, figure: Figure) -> None:
 
 
 def _is_headline(path: TreePath) -> bool:
-    return path[-1] in _HEADLINES and not any(part in CONTROLS for part in path)
+    return path[-1] in _HEADLINES and not is_part(path)
+
+
+def _is_control_in_detail(path: TreePath) -> bool:
+    return _is_control(path) and (is_part(path) or "models" in path)
+
+
+def _is_control(path: TreePath) -> bool:
+    return any(part.startswith(_CONTROLS) for part in path)
 
 
 def _cells(path: TreePath, numbers: Sequence[Measurement | None]) -> Iterable[str]:
     values = [number["value"] for number in numbers if number is not None]
     best = min(values) if lower_is_better(path) else max(values)
-    compared = len(values) > 1 and not any(part in _NO_MERIT for part in path)
+    compared = len(values) > 1 and not _is_control(path)
     for number in numbers:
         if number is None:
             yield _NO_NUMBER

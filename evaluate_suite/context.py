@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .embeddings import Embeddings
 
 Tree = dict[str, Any]
 """A part of `report.json`: names to `Measurement`s, to further trees, or, under `skipped`, to reasons."""
 
-Statistic = Literal["mean", "median"]
-"""How a number comes from the values of its cases."""
+Statistic = Literal["mean", "median", "auroc", "average_precision"]
+"""How a number comes from the values of its cases; the last two from scores and targets."""
 
 _FIGURE_NAME = re.compile(r"\w+")
 
@@ -27,7 +27,8 @@ _FIGURE_NAME = re.compile(r"\w+")
 class Outcomes:
     """Results case by case, from which two reports on the same data are compared with paired intervals.
 
-    As a table: one row a case, with the columns `task`, `metric`, `statistic`, `case`, `study` and `value`.
+    As a table: one row a case, with the columns `task`, `metric`, `statistic`, `part`, `case`, `study`, `target` (-1 for
+    none) and `value`.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,8 @@ class Outcomes:
         values: ArrayLike,
         *,
         statistic: Statistic = "mean",
+        targets: ArrayLike | None = None,
+        parts: Sequence[str] | None = None,
     ) -> None:
         """Keep what each case contributed to one number of the report.
 
@@ -52,42 +55,65 @@ class Outcomes:
             studies: [N] the study of each case; the cases of a study are resampled together.
             values: [N] float64.
             statistic: what of the values is the number in the report.
+            targets: [N] whether each case is positive; for `auroc` and `average_precision`, and only for these.
+            parts: [N] for a number that is the mean over parts of the statistic of each, as over labels, the part of
+                each case, which may then stand once in every part; not for a median.
 
         Raises:
-            ValueError: the lengths differ, a case stands twice, a value is NaN, or the number has its cases already.
+            ValueError: the lengths differ, a case stands twice, a value is NaN, the number has its cases already, or
+                the statistic cannot be had.
         """
-        numbers = np.asarray(values, dtype=np.float64)
-        place = f"{task}.{metric}"
+        place = f"the outcomes of {task}.{metric}"
         if (task, metric) in self._tables:
-            raise ValueError(f"the outcomes of {place} were added before")
-        if numbers.shape != (len(cases),) or len(studies) != len(cases):
-            raise ValueError(
-                f"the outcomes of {place} are {len(cases)} cases, {len(studies)} studies, and values of shape "
-                f"{numbers.shape}: give one of each a case"
-            )
-        if len(set(cases)) < len(cases):
-            raise ValueError(f"the outcomes of {place} have a case that stands twice among the {len(cases)}")
-        for row in np.flatnonzero(np.isnan(numbers))[:1]:
-            raise ValueError(f"the outcome of case {cases[row]!r} of {place} is NaN: leave the case out")
-        self._tables[task, metric] = pa.table(
-            {
-                "task": pa.repeat(task, len(cases)),
-                "metric": pa.repeat(metric, len(cases)),
-                "statistic": pa.repeat(statistic, len(cases)),
-                "case": pa.array(cases, pa.string()),
-                "study": pa.array(studies, pa.string()),
-                "value": pa.array(numbers, pa.float64()),
-            }
+            raise ValueError(f"{place} were added before")
+        if (targets is not None) != (statistic in _OF_TARGETS):
+            raise ValueError(f"{place} need targets for {', '.join(_OF_TARGETS)}, and only for these")
+        if parts is not None and statistic == "median":
+            raise ValueError(f"{place}: there is no mean over parts of medians")
+        numbers = np.asarray(values, dtype=np.float64)
+        told = np.full(len(cases), _NO_TARGET) if targets is None else np.asarray(targets)
+        names = [""] * len(cases) if parts is None else parts
+        _check_cases(place, cases, studies, numbers, told, names)
+        columns = (
+            pa.repeat(task, len(cases)),
+            pa.repeat(metric, len(cases)),
+            pa.repeat(statistic, len(cases)),
+            pa.array(names, pa.string()),
+            pa.array(cases, pa.string()),
+            pa.array(studies, pa.string()),
+            pa.array(told.astype(np.int8)),
+            pa.array(numbers),
         )
+        self._tables[task, metric] = pa.table(columns, schema=_SCHEMA)
 
     def to_parquet(self, path: Path) -> None:
         """Write all rows as one Parquet file; names that repeat are stored once."""
-        pq.write_table(pa.concat_tables([_NO_ROWS, *self._tables.values()]), path, compression="zstd")
+        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *self._tables.values()]), path, compression="zstd")
 
 
-_NO_ROWS = pa.schema(
-    [(name, pa.string()) for name in ("task", "metric", "statistic", "case", "study")] + [("value", pa.float64())]
-).empty_table()
+def _check_cases(
+    place: str,
+    cases: Sequence[str],
+    studies: Sequence[str],
+    values: NDArray[np.float64],
+    targets: NDArray[Any],
+    parts: Sequence[str],
+) -> None:
+    if values.ndim != 1 or len({len(cases), len(studies), len(parts), *values.shape, *targets.shape}) > 1:
+        raise ValueError(
+            f"{place} are {len(cases)} cases, {len(studies)} studies, and values of shape {values.shape}: give one of "
+            "each a case"
+        )
+    if len(set(zip(parts, cases, strict=True))) < len(cases):
+        raise ValueError(f"{place} have a case that stands twice among the {len(cases)}")
+    for row in np.flatnonzero(np.isnan(values))[:1]:
+        raise ValueError(f"{place} have case {cases[row]!r} with a value of NaN: leave the case out")
+
+
+_OF_TARGETS = ("auroc", "average_precision")
+_NO_TARGET = -1
+_NAMES = ("task", "metric", "statistic", "part", "case", "study")
+_SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [("target", pa.int8()), ("value", pa.float64())])
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,18 @@ from collections.abc import Sequence
 from .statistics import Measurement
 
 # Names of numbers that are shares of cases, printed in per cent; the others are printed as they are.
-_SHARES = ("accuracy", "by_", "recall_at", "pointing_game", "blind", "wrong_image")
+_SHARES = ("accuracy", "recall_at", "pointing_game", "by_kind", "by_perturbation", "blind", "wrong_image", "wrong_map")
 _NO_SHARES = ("mean_reciprocal_rank",)
-_IN_WORDS = {"n_null": "rows without such an edit", "ngram": "n-gram"}
+_PARTS = ("by_kind", "by_perturbation", "by_label")
+_UNSAID = (*_PARTS, "models")
+_IN_WORDS = {
+    "auroc": "AUROC",
+    "cnr": "CNR",
+    "mean_iou": "mean IoU",
+    "n_null": "rows without such an edit",
+    "n_undefined_cnr": "phrases without a CNR",
+    "ngram": "n-gram",
+}
 _LOWER_IS_BETTER = ("median_rank",)
 
 
@@ -56,8 +65,18 @@ def full_text(number: Measurement, path: Sequence[str]) -> str:
     return f"{number_text(number, path)} (chance {value_text(number['chance'], path)}, n {number['n']:,})"
 
 
+def is_part(path: Sequence[str]) -> bool:
+    """Whether the number at this path is that of a part of the cases, such as one kind of edit."""
+    return any(name in _PARTS for name in path)
+
+
+def label(path: Sequence[str]) -> str:
+    """A number's name in a row of a table: `by_kind`, `heart_size` as "heart size"."""
+    return words([name for name in path if name not in _UNSAID])
+
+
 def words(path: Sequence[str]) -> str:
-    """A path as a row's name: `by_kind`, `heart_size` as "by kind: heart size"."""
+    """A path in words: `counterfactual`, `heart_size` as "counterfactual: heart size"."""
     return ": ".join(_IN_WORDS.get(part, part).replace("_", " ") for part in path)
 
 

@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .context import Tree
-from .formatting import full_text, is_gain, number_text, table, value_text, words
+from .formatting import full_text, is_gain, is_part, label, number_text, table, value_text, words
 from .statistics import Measurement
 from .tree import CONTROLS, SKIPPED, Path, has_controls, is_measurement, measurements, others, reasons
 
 _NOTHING = "–"
 _NOTES = ("needs_image", "note")  # they stand on top
-_PARTS = ("by_kind", "by_perturbation")
-_MODELS = "models"  # the single models of a control
 _READING = """Each number stands with its 95 % interval (cluster bootstrap over studies), the value by chance, and the
 number of cases n. *Blind* is a model that reads the texts alone, *wrong image* is this model with each report beside
 another study's image: a test that either of them passes measures something else than what the image shows. Gains are
@@ -112,18 +110,12 @@ def _controlled_table(tree: Mapping[str, Any], task: Path) -> str:
     for path, number in measurements({key: node for key, node in tree.items() if key not in controls}):
         beside = () if path == ("accuracy",) else path
         cells = [_beside(_at(tree.get(control), beside), number, (*task, control)) for control in CONTROLS]
-        rows.append(
-            [_label(path), number_text(number, (*task, *path)), *cells, *_chance_and_n(number, (*task, *path))]
-        )
+        rows.append([label(path), number_text(number, (*task, *path)), *cells, *_chance_and_n(number, (*task, *path))])
     for path, number in measurements(controls):
-        if path not in told and not any(part in _PARTS for part in path):
+        if path not in told and not is_part(path):
             cells = [number_text(number, (*task, *path)) if path[0].startswith(each) else "" for each in CONTROLS]
-            rows.append([_label(path), "", *cells, *_chance_and_n(number, (*task, *path))])
+            rows.append([label(path), "", *cells, *_chance_and_n(number, (*task, *path))])
     return table(["", "model", *(words([control]) for control in CONTROLS), "chance", "n"], rows)
-
-
-def _label(path: Path) -> str:
-    return words([part for part in path if part not in (*_PARTS, _MODELS)])
 
 
 def _chance_and_n(number: Measurement, path: Path) -> tuple[str, str]:
@@ -171,6 +163,6 @@ def _pivot(numbers: Mapping[Path, Measurement], task: Path) -> str:
         row = path[1:] if place == 0 else path[:-1]
         rows.setdefault(row, {})[path[place]] = full_text(number, (*task, *path))
     return table(
-        ["", *(column.replace("_", " ") for column in columns)],
-        [[words(row), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()],
+        ["", *(words([column]) for column in columns)],
+        [[label(row), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()],
     )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from evaluate_suite.context import Outcomes
 from evaluate_suite.output import write_report
 from evaluate_suite.runner import run
 
+NUMBER = {"value": 0.5, "interval": [0.0, 1.0], "chance": 0.1, "n": 4}
 RECALL, RANK = ("retrieval", "way", "recall_at_1"), ("retrieval", "way", "median_rank")
 
 
@@ -25,27 +27,31 @@ def write(folder: Path, model: str, cases: list[str], hits: np.ndarray, ranks: n
     outcomes.add("retrieval", "way.recall_at_1", cases, studies, hits)
     outcomes.add("retrieval", "way.median_rank", cases, studies, ranks, statistic="median")
     numbers = {
-        name: {"value": float(value), "interval": [0.0, 1.0], "chance": 0.1, "n": len(cases)}
+        name: {**NUMBER, "value": float(value), "n": len(cases)}
         for name, value in (("recall_at_1", hits.mean()), ("median_rank", np.median(ranks)))
     }
+    write_tree(folder, model, {"retrieval": {"way": numbers}}, outcomes, mark)
+    return folder
+
+
+def write_tree(folder: Path, model: str, tasks: dict[str, Any], outcomes: Outcomes, mark: str = "x") -> None:
     report = {
         "model": model,
         "data": "phantom",
         "split": "test",
         "fingerprint": mark,
-        "n_images": len(cases),
-        "n_studies": len(set(studies)),
-        "n_reports": len(cases),
+        "n_images": 4,
+        "n_studies": 2,
+        "n_reports": 4,
         "texts": {"distinct": 1, "truncated": None},
         "seed": 0,
         "n_bootstrap": 10,
         "versions": {},
-        "tasks": {"retrieval": {"way": numbers}},
-        "figures": {"retrieval": []},
+        "tasks": tasks,
+        "figures": {task: [] for task in tasks},
         "skipped": {},
     }
     write_report(folder, report, outcomes, [])
-    return folder
 
 
 @pytest.fixture
@@ -86,6 +92,47 @@ def test_the_interval_of_a_difference_is_that_of_a_loop_which_draws_whole_studie
     assert rank["interval"] == pytest.approx(loop_interval(medians), abs=1e-12)
     assert recall["chance"] == 0
     assert recall["n"] == 40
+
+
+def test_the_difference_of_mean_areas_is_that_of_a_loop_over_resamples_and_parts(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    targets = {part: generator.random(20) < 0.4 for part in ("Edema", "Fracture")}
+    scores = [{part: generator.integers(0, 6, 20).astype(float) for part in targets} for _ in range(2)]
+    studies = [f"s{case // 2:02}" for case in range(20)]
+    paths = []
+    for name, of_part in zip("ab", scores, strict=True):
+        outcomes = Outcomes()
+        outcomes.add(
+            "zero_shot",
+            "auroc.mean",
+            [str(case) for case in range(20)] * 2,
+            studies * 2,
+            np.concatenate(list(of_part.values())),
+            statistic="auroc",
+            targets=np.concatenate(list(targets.values())),
+            parts=["Edema"] * 20 + ["Fracture"] * 20,
+        )
+        write_tree(tmp_path / name, name, {"zero_shot": {"auroc": {"mean": NUMBER}}}, outcomes)
+        paths.append(tmp_path / name)
+
+    def mean_area(of_part: dict[str, np.ndarray], drawn: list[int]) -> float:
+        areas = []
+        for part, values in of_part.items():
+            positive = [values[case] for case in drawn if targets[part][case]]
+            negative = [values[case] for case in drawn if not targets[part][case]]
+            right = sum((left > right) + 0.5 * (left == right) for left in positive for right in negative)
+            areas.append(right / (len(positive) * len(negative)))
+        return float(np.mean(areas))
+
+    differences = []
+    for draw in np.random.default_rng(4).integers(10, size=(60, 10)):
+        drawn = [case for study in draw for case in (2 * study, 2 * study + 1)]
+        differences.append(mean_area(scores[1], drawn) - mean_area(scores[0], drawn))
+    number = compare(paths, n_bootstrap=60, seed=4).differences["zero_shot", "auroc", "mean"][0].number
+    every_case = list(range(20))
+    assert number["value"] == pytest.approx(mean_area(scores[1], every_case) - mean_area(scores[0], every_case))
+    assert number["interval"] == pytest.approx(loop_interval(differences))
+    assert number["n"] == 40
 
 
 def test_a_difference_is_over_the_cases_that_both_have_and_says_how_many(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ def test_outcomes_are_one_row_a_case(tmp_path: Path) -> None:
             "task": "retrieval",
             "metric": f"image_to_text.{metric}",
             "statistic": statistic,
+            "part": "",
             "case": case,
             "study": study,
+            "target": -1,
             "value": value,
         }
         for metric, statistic, case, study, value in [
@@ -34,7 +36,7 @@ def test_outcomes_are_one_row_a_case(tmp_path: Path) -> None:
 def test_without_outcomes_the_table_has_its_columns_all_the_same(tmp_path: Path) -> None:
     Outcomes().to_parquet(tmp_path / "outcomes.parquet")
     table = pq.read_table(tmp_path / "outcomes.parquet")
-    assert table.column_names == ["task", "metric", "statistic", "case", "study", "value"]
+    assert table.column_names == ["task", "metric", "statistic", "part", "case", "study", "target", "value"]
     assert len(table) == 0
 
 
@@ -44,7 +46,7 @@ def test_without_outcomes_the_table_has_its_columns_all_the_same(tmp_path: Path)
         (["a", "b"], ["s", "t"], [1.0], r"structure.accuracy are 2 cases, 2 studies, and values of shape \(1,\)"),
         (["a", "b"], ["s"], [1.0, 0.0], "2 cases, 1 studies"),
         (["a", "a"], ["s", "t"], [1.0, 0.0], "a case that stands twice among the 2"),
-        (["a", "b"], ["s", "t"], [1.0, np.nan], "case 'b' of structure.accuracy is NaN"),
+        (["a", "b"], ["s", "t"], [1.0, np.nan], "structure.accuracy have case 'b' with a value of NaN"),
     ],
 )
 def test_outcomes_that_cannot_be_paired_are_refused(
@@ -52,6 +54,35 @@ def test_outcomes_that_cannot_be_paired_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Outcomes().add("structure", "accuracy", cases, studies, values)
+
+
+def test_a_case_may_stand_in_several_parts_and_once_in_each(tmp_path: Path) -> None:
+    outcomes = Outcomes()
+    outcomes.add(
+        "zero_shot",
+        "auroc.mean",
+        ["a", "a"],
+        ["s", "s"],
+        [0.5, 0.1],
+        statistic="auroc",
+        targets=np.array([True, False]),
+        parts=["Edema", "Fracture"],
+    )
+    outcomes.to_parquet(tmp_path / "outcomes.parquet")
+    rows = pq.read_table(tmp_path / "outcomes.parquet").to_pylist()
+    assert [(row["part"], row["case"], row["target"]) for row in rows] == [("Edema", "a", 1), ("Fracture", "a", 0)]
+    with pytest.raises(ValueError, match="a case that stands twice"):
+        outcomes.add("zero_shot", "accuracy.mean", ["a", "a"], ["s", "s"], [1, 1], parts=["Edema", "Edema"])
+
+
+def test_a_statistic_that_cannot_be_had_is_refused() -> None:
+    outcomes = Outcomes()
+    with pytest.raises(ValueError, match="need targets for auroc, average_precision, and only for these"):
+        outcomes.add("zero_shot", "auroc", ["a"], ["s"], [1.0], statistic="auroc")
+    with pytest.raises(ValueError, match="and only for these"):
+        outcomes.add("zero_shot", "accuracy", ["a"], ["s"], [1.0], targets=[True])
+    with pytest.raises(ValueError, match="no mean over parts of medians"):
+        outcomes.add("retrieval", "median_rank", ["a"], ["s"], [1.0], statistic="median", parts=["x"])
 
 
 def test_a_number_gets_its_cases_once() -> None:
