@@ -68,7 +68,8 @@ class TransformersEncoder(BatchedEncoder):
             ValueError: there is not one phrase an image.
         """
         check_pairs(images, phrases)
-        patch_size = getattr(self.model.config.vision_config, "patch_size", None)
+        vision_config = getattr(self.model.config, "vision_config", None)
+        patch_size = getattr(vision_config, "patch_size", None)
         maps: list[NDArray[np.float32]] = []
         with evaluating(self.model):
             for start, stop in self._batches(len(images)):
@@ -131,11 +132,11 @@ def _patch_vectors(model: Any, outputs: Any) -> Tensor:
     state = outputs.last_hidden_state
     if model.config.model_type == "align" and model.config.vision_config.pooling_type == "mean":
         return state.flatten(2).transpose(1, 2)  # from [B, D, rows, columns]: the image's vector is their mean
-    vision = model.vision_model
+    vision: Any = getattr(model, "vision_model", None)
     reads_class_token = hasattr(vision, "post_layernorm") and hasattr(vision.embeddings, "class_embedding")
     if reads_class_token and hasattr(model, "visual_projection"):
         return model.visual_projection(vision.post_layernorm(state[:, 1:]))  # [B, M, D], without the class token
     raise TypeError(
-        f"not supported: the vision encoder of {type(model).__name__}, {type(vision).__name__}, pools before it "
-        "projects, so that its patches have no vectors in the space of the texts"
+        f"not supported: {type(model).__name__} does not project single patches into the space of its texts, as CLIP "
+        "projects its class token and ALIGN the mean of its regions"
     )

@@ -17,8 +17,11 @@ from transformers import (
     ViTConfig,
 )
 from transformers.image_processing_backends import PilBackend
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from evaluate_suite import loading
 from evaluate_suite.dual_encoders import TransformersEncoder
 from evaluate_suite.encoders import TextWindow
 from evaluate_suite.loading import load_encoder
@@ -121,6 +124,23 @@ def test_positions_behind_the_paddings_are_not_counted_as_window() -> None:
 def test_pillow_makes_the_pixels_whatever_else_is_installed(name: str, folders: dict[str, Path]) -> None:
     encoder: Any = load_encoder(folders[name])
     assert isinstance(encoder.processor.image_processor, PilBackend)
+
+
+def test_an_image_processor_of_another_back_end_is_replaced(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(loading, "PilBackend", SiglipImageProcessorPil)  # so that CLIP's counts as another
+    load = loading.AutoImageProcessor.from_pretrained
+    monkeypatch.setattr(
+        loading.AutoImageProcessor,
+        "from_pretrained",
+        lambda name, **options: found.append(options) or load(name, **options),
+    )
+    encoder: Any = load_encoder(folders["clip"])
+    assert found[-1] == {"backend": "pil"}
+    assert isinstance(encoder.processor.image_processor, CLIPImageProcessorPil)
+    assert encoder.processor.image_processor.crop_size.height == IMAGE_SIZE
 
 
 def test_half_precision_weights_are_computed_with_in_float32(tmp_path: Path, images: list[Image.Image]) -> None:
