@@ -37,7 +37,7 @@ def counterfactual_table(corpus: Sequence[OpenIReport], editor: ReportEditor, se
     """
     halves = _halves(corpus)
     pairs = [_pairs(half, editor) for half in halves]
-    models = [TrigramModel(normalize_report(report.findings) for report in half) for half in halves]
+    models = [TrigramModel([normalize_report(report.findings) for report in half]) for half in halves]
     rows = []
     for kind in COUNTERFACTUAL_KINDS:
         train_and_test = [(half, pairs[half][kind], pairs[1 - half][kind]) for half in (0, 1)]

@@ -46,7 +46,7 @@ def counterfactual_pairs(data: Dataset) -> CounterfactualPairs:
     names = list(data.features["counterfactual"])
     pairs = [
         (row, kind, report, edit["text"])
-        for row, (report, edits) in enumerate(zip(data["report"], data["counterfactual"], strict=True))
+        for row, (report, edits) in enumerate(zip(data["report"][:], data["counterfactual"][:], strict=True))
         for kind, edit in enumerate(_edit_of(edits, name) for name in names)
         if edit is not None
     ]

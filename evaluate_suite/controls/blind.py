@@ -5,29 +5,25 @@ has seen reports beside their edits, and prefers the text that looks less like a
 show how far such models get on tests of vision-language models.
 """
 
-import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from ..counterfactual_pairs import CounterfactualPairs
 from . import NotComputable
+from .ngrams import NgramTable, Vocabulary, gram_keys
 
 TextPairs = Sequence[tuple[str, str]]
 """(original, edited) texts."""
 
 _TRIGRAM_WEIGHTS = (0.1, 0.3, 0.6)
 _FLOOR = 1e-9  # an unknown word need not occur in training
-_START, _END, _UNKNOWN = range(3)
 _DIGITS = 12  # the same logarithms summed in another order are a tie
 _TEXTS_AT_ONCE = 2**14
-_FEWEST_TEXTS = 3  # that an n-gram stands in, to count
 
 
 class TextScorer(Protocol):
@@ -48,15 +44,12 @@ class TrigramModel:
         ValueError: there is no report.
     """
 
-    def __init__(self, reports: Iterable[str]) -> None:
-        sentences = [report.split() for report in reports]
-        if not sentences:
+    def __init__(self, reports: Sequence[str]) -> None:
+        if not reports:
             raise ValueError("there is no report to fit the trigram model on")
-        seen_in = Counter(word for words in sentences for word in set(words))
-        known = [word for word, count in seen_in.items() if count > 1]
-        self._ids = {word: number for number, word in enumerate(known, start=_UNKNOWN + 1)}
-        self._n_words = len(known) + _UNKNOWN + 1
-        grams, _ = self._grams(sentences)
+        self._vocabulary = Vocabulary(reports, fewest=2)
+        self._start, self._end = len(self._vocabulary) + 1, len(self._vocabulary) + 2
+        grams, _ = self._grams(reports)
         self._counts = [_CountTable(self._keys(grams[:, 2 - order :])) for order in range(3)]
         self._contexts = [_CountTable(self._keys(grams[:, 2 - order : 2])) for order in range(3)]
 
@@ -66,31 +59,28 @@ class TrigramModel:
         return np.concatenate([np.zeros(0), *(self._score_block(block) for block in blocks)])
 
     def _score_block(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        grams, lengths = self._grams([text.split() for text in texts])
+        grams, n_grams = self._grams(texts)
         probability = np.full(len(grams), _FLOOR)
         for order, weight in enumerate(_TRIGRAM_WEIGHTS):
             counts = self._counts[order].of(self._keys(grams[:, 2 - order :]))
             contexts = self._contexts[order].of(self._keys(grams[:, 2 - order : 2]))
             probability += weight * np.divide(counts, contexts, out=np.zeros(len(grams)), where=contexts > 0)
-        text_of_gram = np.repeat(np.arange(len(texts)), lengths)
-        means = np.bincount(text_of_gram, weights=np.log(probability), minlength=len(texts)) / lengths
+        text_of_gram = np.repeat(np.arange(len(texts)), n_grams)
+        means = np.bincount(text_of_gram, weights=np.log(probability), minlength=len(texts)) / n_grams
         return means.round(_DIGITS)
 
-    def _grams(self, sentences: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        # The trigrams of all sentences, [G, 3] word numbers, one a word and one an end; how many a sentence has, [N].
-        padded = ([_START, _START, *(self._ids.get(word, _UNKNOWN) for word in words), _END] for words in sentences)
-        flat = np.fromiter(itertools.chain.from_iterable(padded), dtype=np.int64)
-        lengths = np.array([len(words) + 1 for words in sentences], dtype=np.int64)
-        ends = np.cumsum(lengths + 2)
-        last_words = np.delete(np.arange(len(flat)), np.concatenate([ends - lengths - 2, ends - lengths - 1]))
-        return np.stack([flat[last_words - 2], flat[last_words - 1], flat[last_words]], axis=1), lengths
+    def _grams(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        # The trigrams of all texts, [G, 3], one a word and one an end; how many a text has, [N].
+        words, n_words = self._vocabulary.numbers(texts)
+        padded = np.full(len(words) + 3 * len(texts), self._start)  # two starts before a text, one end after it
+        padded[np.arange(len(words)) + np.repeat(3 * np.arange(len(texts)) + 2, n_words)] = words
+        ends = np.cumsum(n_words + 3) - 1
+        padded[ends] = self._end
+        grams = np.lib.stride_tricks.sliding_window_view(padded, 3)
+        return grams[grams[:, 2] != self._start], n_words + 1
 
     def _keys(self, grams: NDArray[np.int64]) -> NDArray[np.int64]:
-        # One number for each gram of k words, [G, k] -> [G]; three of up to two million words fit 63 bits.
-        keys = np.zeros(len(grams), dtype=np.int64)
-        for words in grams.T:
-            keys = keys * self._n_words + words
-        return keys
+        return gram_keys(grams, len(self._vocabulary) + 3)
 
 
 class _CountTable:
@@ -114,27 +104,17 @@ class NgramClassifier:
     """
 
     def __init__(self, pairs: TextPairs, seed: int = 0) -> None:
-        self._classifier: LogisticRegression | None = None
-        self._vectorizer = CountVectorizer(
-            ngram_range=(1, 3), min_df=_FEWEST_TEXTS, binary=True, token_pattern=r"\S+", lowercase=False
-        )
         texts = [text for pair in pairs for text in pair]
-        if not _has_repeated_word(texts):
-            return
-        counts = self._vectorizer.fit_transform(texts)
+        self._grams = NgramTable(texts)
         self._classifier = LogisticRegression(C=0.1, solver="liblinear", random_state=seed)
-        self._classifier.fit(counts, np.tile([1, 0], len(pairs)))
+        if len(self._grams):
+            self._classifier.fit(self._grams.matrix(texts), np.tile([1, 0], len(pairs)))
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The log-odds that each text is an original, [N] float64."""
-        if self._classifier is None or not texts:
+        if not len(self._grams) or not texts:
             return np.zeros(len(texts))
-        return self._classifier.decision_function(self._vectorizer.transform(texts))
-
-
-def _has_repeated_word(texts: Sequence[str]) -> bool:
-    seen_in = Counter(word for text in texts for word in set(text.split()))
-    return any(count >= _FEWEST_TEXTS for count in seen_in.values())
+        return self._classifier.decision_function(self._grams.matrix(texts))
 
 
 def wins_of(gaps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ def measure_controls(
 def _note(right: float, wrong_image: Mapping[str, Any], difference: Measurement) -> str:
     low, high = (100 * bound for bound in difference["interval"])
     return (
-        f"As this model takes it, the test does not need the image: with wrong images it scores {100 * wrong_image['value']:.1f} %, "
-        f"with the right ones {100 * right:.1f} %, a gain of {100 * difference['value']:.1f} points "
-        f"(95 % interval {low:.1f} to {high:.1f})."
+        f"As this model takes it, the test does not need the image: with wrong images the model scores "
+        f"{100 * wrong_image['value']:.1f} %, with the right ones {100 * right:.1f} %, a gain of "
+        f"{100 * difference['value']:.1f} points (95 % interval {low:.1f} to {high:.1f})."
     )

@@ -73,7 +73,8 @@ def structure_candidates(data: Dataset) -> StructureCandidates:
     present = changed_perturbations(data)
     rows, columns = np.nonzero(present)
     table = [
-        [report, *(row[name] for name in names)] for report, row in zip(data["report"], data["perturbed"], strict=True)
+        [report, *(row[name] for name in names)]
+        for report, row in zip(data["report"][:], data["perturbed"][:], strict=True)
     ]
     texts = [table[row][column] for row, column in zip(rows, columns, strict=True)]
     return StructureCandidates(names, present, rows, columns, texts)
@@ -140,7 +141,7 @@ def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, 
 def changed_perturbations(data: Dataset) -> NDArray[np.bool_]:
     """Which candidates of each row count, [N, 1 + P]: the report, and the perturbations that differ from it."""
     names = list(data.features["perturbed"])
-    changed = [[True, *(bool(row[name]) for name in names)] for row in data["changed"]]
+    changed = [[True, *(bool(row[name]) for name in names)] for row in data["changed"][:]]
     return np.array(changed, dtype=bool).reshape(len(data), 1 + len(names))
 
 

@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from tiny_recipe import TINY_RECIPE
 
 import benchmarks.phantom_matching
-from benchmarks.phantom_blind import ngram_accuracy
 from benchmarks.phantom_classifier import ATTRIBUTES, FORCED, NAMES, UNKNOWN, make_examples
 from benchmarks.phantom_difficulty import main
 from datasets_scripts import phantom
@@ -45,16 +43,6 @@ def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["--parts", "classifier,guess"])
     assert "unknown part 'guess'" in capsys.readouterr().err
-
-
-def test_the_ngram_classifier_finds_a_word_that_gives_the_edit_away_and_nothing_where_there_is_none():
-    rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(["heart", "lung", "left", "right", "no", "small"], 6)) for _ in range(2000)]
-    pairs = list(zip(texts[::2], texts[1::2], strict=True))
-    betrayed = [(original, f"{edit} zz") for original, edit in pairs]
-    assert ngram_accuracy(betrayed[:500], betrayed[500:]) == 1.0
-    assert ngram_accuracy(pairs[:500], pairs[500:]) == pytest.approx(0.5, abs=0.08)
-    assert ngram_accuracy(pairs[:500], [(text, text) for text in texts]) == 0.5
 
 
 def test_the_classifiers_studies_hold_what_was_forced_and_its_targets_say_so():
