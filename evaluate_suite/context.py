@@ -27,8 +27,8 @@ _FIGURE_NAME = re.compile(r"\w+")
 class Outcomes:
     """Results case by case, from which two reports on the same data are compared with paired intervals.
 
-    As a table: one row a case, with the columns `task`, `metric`, `statistic`, `part`, `case`, `study`, `target` (-1 for
-    none) and `value`.
+    As a table: one row a case, with the columns `task`, `metric`, `statistic`, `part`, `case`, `study`, `target` (-1
+    for none) and `value`.
     """
 
     def __init__(self) -> None:

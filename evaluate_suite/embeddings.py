@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from datasets_scripts.radiographs import UNREADABLE_IMAGE
+
 from .encoders import DualEncoder, LocalSimilarity
 
 _IMAGES_AT_ONCE = 256  # decoded images in memory
@@ -37,7 +39,7 @@ class Embeddings:
         """The vectors of the images of `data` (columns `image`, `image_id`), [N, D] float32 in its order.
 
         Raises:
-            ValueError: the encoder's vectors are not unit vectors, one an image.
+            ValueError: an image does not decode, or the encoder's vectors are not unit vectors, one an image.
         """
         image_ids = data["image_id"][:]
         missing = {
@@ -46,8 +48,8 @@ class Embeddings:
         rows = sorted(missing.values())
         for start in self._batches(len(rows), _IMAGES_AT_ONCE, "images"):
             batch = rows[start : start + _IMAGES_AT_ONCE]
-            images = data.select_columns("image").select(batch)["image"][:]
-            self._images.add([image_ids[row] for row in batch], self.encoder.encode_images(images))
+            names = [image_ids[row] for row in batch]
+            self._images.add(names, self.encoder.encode_images(_decoded(data.select(batch), names)))
         return self._images.take(image_ids)
 
     def changed_images(self, data: Dataset, change: Callable[[Image.Image, str], Image.Image]) -> NDArray[np.float32]:
@@ -61,13 +63,13 @@ class Embeddings:
             [N, D] float32, in the order of `data`.
 
         Raises:
-            ValueError: the encoder's vectors are not unit vectors, one an image.
+            ValueError: an image does not decode, or the encoder's vectors are not unit vectors, one an image.
         """
         image_ids = data["image_id"][:]
         blocks = []
         for start in range(0, len(data), _IMAGES_AT_ONCE):
             batch = image_ids[start : start + _IMAGES_AT_ONCE]
-            images = data.select_columns("image").select(range(start, start + len(batch)))["image"]
+            images = _decoded(data.select(range(start, start + len(batch))), batch)
             vectors = self.encoder.encode_images([change(*pair) for pair in zip(images, batch, strict=True)])
             blocks.append(_unit_vectors(vectors, batch, "image"))
         return np.concatenate(blocks)
@@ -103,6 +105,17 @@ class Embeddings:
                 f"{type(self.encoder).__name__} has no local features: it lacks the method local_similarity"
             )
         return self.encoder.local_similarity(data["image"][:], texts)
+
+
+def _decoded(data: Dataset, image_ids: Sequence[str]) -> list[Image.Image]:
+    column = data.select_columns("image")["image"]
+    images = []
+    for row, image_id in enumerate(image_ids):
+        try:
+            images.append(column[row])
+        except UNREADABLE_IMAGE as error:
+            raise ValueError(f"image {image_id!r} does not decode: {error}; rebuild the dataset without it") from error
+    return images
 
 
 class _VectorTable:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from datasets import Image as ImageFeature
 from PIL import Image
 from planted_encoders import PlantedEncoder, oracle, stranger, text_vector
 
@@ -132,3 +133,23 @@ def test_equal_vectors_have_equal_cosines_to_the_last_bit() -> None:
     vector = text_vector("one")
     cosines = paired_cosines(vector[None], np.repeat(vector[None], 5000, axis=0), np.zeros(5000, dtype=np.int64))
     assert len(set(cosines)) == 1
+
+
+def test_an_image_that_does_not_decode_is_named(pairs: Dataset) -> None:
+    stored = pairs.cast_column("image", ImageFeature(decode=False)).to_list()
+    stored[5]["image"] = {"bytes": b"no image", "path": None}
+    broken = Dataset.from_list(stored, features=pairs.features)
+    with pytest.raises(ValueError, match=r"image 'image-5' does not decode: .*; rebuild the dataset without it"):
+        Embeddings(stranger()).images(broken)
+    with pytest.raises(ValueError, match="image 'image-5' does not decode"):
+        Embeddings(stranger()).changed_images(broken, lambda image, image_id: image)
+
+
+def test_the_texts_that_were_asked_for_are_known_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings_module, "_TEXTS_AT_ONCE", 2)
+    encoder = stranger()
+    embeddings = Embeddings(encoder, progress=True)
+    embeddings.texts(["b", "a", "b", "c"])
+    embeddings.texts(["c", "d"])
+    assert embeddings.known_texts == ["b", "a", "c", "d"]
+    assert encoder.texts_seen == ["b", "a", "c", "d"]
