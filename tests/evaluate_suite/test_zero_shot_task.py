@@ -146,6 +146,7 @@ def test_the_threshold_is_chosen_on_validation_where_it_has_the_label():
         ([1.0, 2.0, 4.0], [True, True, True], 1.0),
         ([1.0, 2.0, 4.0], [False, False, False], 4.000001),
         ([-3.0, -1.0, 2.0, 4.0], [False, True, False, True], -2.0),  # as good as 3, and nearer to 0
+        ([-4.0, -2.0, 1.0, 3.0], [False, True, False, True], 2.0),  # as good as -3
         ([1.0, 1.0, 1.0], [True, True, False], 1.0),
     ],
 )
