@@ -109,13 +109,19 @@ class Embeddings:
 
 def _decoded(data: Dataset, image_ids: Sequence[str]) -> list[Image.Image]:
     column = data.select_columns("image")["image"]
-    images = []
-    for row, image_id in enumerate(image_ids):
-        try:
-            images.append(column[row])
-        except UNREADABLE_IMAGE as error:
-            raise ValueError(f"image {image_id!r} does not decode: {error}; rebuild the dataset without it") from error
-    return images
+    try:
+        return column[:]
+    except UNREADABLE_IMAGE as error:
+        name = next(image_id for row, image_id in enumerate(image_ids) if not _decodes(column, row))
+        raise ValueError(f"image {name!r} does not decode: {error}; rebuild the dataset without it") from error
+
+
+def _decodes(column: Sequence[Image.Image], row: int) -> bool:
+    try:
+        column[row]
+    except UNREADABLE_IMAGE:
+        return False
+    return True
 
 
 class _VectorTable:
