@@ -43,7 +43,8 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs]:
     if recipe.model.text_model is not None:
         tokenizer = load_tokenizer(recipe.model.text_model)
     else:
-        tokenizer = build_tokenizer(training_texts(pairs.train_texts), recipe.data.vocab_size, recipe.data.max_length)
+        texts = training_texts(pairs.train_texts, recipe.data.perturbation_types)
+        tokenizer = build_tokenizer(texts, recipe.data.vocab_size, recipe.data.max_length)
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
     check_fit(model, processor, pairs.train, recipe.data.max_length)

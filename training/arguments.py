@@ -12,6 +12,12 @@ from typing import Any, Literal, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from datasets_scripts.perturbations import PERTURBATIONS
+from datasets_scripts.schema import COUNTERFACTUAL_KINDS
+
+PERTURBATION_TYPES = (*PERTURBATIONS, *COUNTERFACTUAL_KINDS)
+"""What the perturbation loss may tell a report from."""
+
 DEFAULT_RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "phantom.yaml"
 
 
@@ -41,6 +47,8 @@ class DataArguments:
         max_length: longest report in tokens, special ones included; what is longer is cut.
         vocab_size: size of the vocabulary made of the training split's words, for a text encoder from scratch.
         perturbations: `stored`, the dataset's own in every epoch, or `fresh`, drawn anew in each from its tags.
+        perturbation_types: what the perturbation loss tells a report from: names of the nine perturbations, of the
+            kinds of counterfactuals, or of both; by default the nine.
         perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
         dataloader_num_workers: processes that decode and tokenise.
     """
@@ -64,6 +72,7 @@ class DataArguments:
     max_length: int = 256
     vocab_size: int = 2000
     perturbations: Literal["stored", "fresh"] = "stored"
+    perturbation_types: list[str] = field(default_factory=lambda: list(PERTURBATIONS))
     perturbations_per_image: int = 9
     dataloader_num_workers: int = 0
 
@@ -232,6 +241,13 @@ class Recipe:
             raise ValueError("a recipe names vision_model and text_model, or vision_config and text_config")
         if self.data.streaming and self.data.dataloader_num_workers > 1:
             raise ValueError(f"dataloader_num_workers: {self.data.dataloader_num_workers} is more than a stream's one")
+        for place, name in enumerate(self.data.perturbation_types):
+            if name not in PERTURBATION_TYPES:
+                raise ValueError(f"perturbation_types: {name!r} is none of {', '.join(PERTURBATION_TYPES)}")
+            if name in self.data.perturbation_types[:place]:
+                raise ValueError(f"perturbation_types: {name!r} stands twice")
+        if not self.data.perturbation_types:
+            raise ValueError("perturbation_types: name at least one, or set beta to 0")
         for section, name, least, most in _BOUNDS:
             value = getattr(getattr(self, section), name)
             if value is not None and not least <= value <= most:

@@ -17,7 +17,7 @@ from PIL import Image as PILImage
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS, normalize_report
 from datasets_scripts.radiographs import UNREADABLE_IMAGE
-from datasets_scripts.schema import features
+from datasets_scripts.schema import COUNTERFACTUAL_KINDS, features
 from modeling_prd import PRDProcessor
 
 from .arguments import DataArguments
@@ -116,16 +116,18 @@ def load_pairs(arguments: DataArguments) -> Pairs:
 
     Raises:
         ValueError: as `load_split`; a report is empty; an `image_id` stands twice; a report to be perturbed afresh is
-            not normalised or has no tag for each word; an image of the evaluation split does not decode; those of the
-            training split are decoded when their batch comes.
+            not normalised or has no tag for each word; no report has a counterfactual of a kind that the recipe names;
+            an image of the evaluation split does not decode; those of the training split are decoded when their batch
+            comes.
     """
     data, name = arguments.data or str(phantom_folder(arguments)), arguments.data_config
     most_train, most_eval = arguments.max_train_images, arguments.max_eval_images
     fresh = arguments.perturbations == "fresh"
+    kinds = counterfactual_kinds(arguments.perturbation_types)
     if arguments.streaming:
         stream = _first(stream_split(data, name, arguments.train_split), most_train)
         # Without the images' column, about half the bytes are fetched: the read-ahead takes some of the images along.
-        columns = [*_TEXT_COLUMNS, "tags"] if fresh else _TEXT_COLUMNS
+        columns = [*_TEXT_COLUMNS, *(["tags"] if fresh else []), *(["counterfactual"] if kinds else [])]
         texts = load_dataset(data, name, split=arguments.train_split, streaming=True, columns=columns)
         train_texts = gather(_first(texts, most_train).map(_keep_antonyms))
         validation = gather(_first(stream_split(data, name, arguments.eval_split), most_eval))
@@ -137,6 +139,9 @@ def load_pairs(arguments: DataArguments) -> Pairs:
     _check_reports(pairs.validation, arguments.eval_split)
     if fresh:
         _check_tags(pairs.train_texts, arguments.train_split)
+    for kind in kinds:
+        if not any(contrast(row, kind) for row in pairs.train_texts.select_columns("counterfactual")):
+            raise ValueError(f"perturbation_types: no report of split {arguments.train_split!r} has an edit {kind!r}")
     for row in pairs.validation.select_columns(["image", "image_id"]):
         decode_image(row)
     return pairs
@@ -178,10 +183,27 @@ def _check_tags(texts: Dataset, split: str) -> None:
             )
 
 
-def training_texts(train: Dataset) -> Iterator[str]:
-    """The distinct reports of the training split and their antonym versions, for a vocabulary that has both."""
+def training_texts(train: Dataset, perturbation_types: Sequence[str] = PERTURBATIONS) -> Iterator[str]:
+    """The distinct texts of a run that may have words of their own, for a vocabulary that has all of them.
+
+    They are the reports of the training split, their antonym versions, and their counterfactuals of the kinds that
+    `perturbation_types` names.
+    """
     yield from dict.fromkeys(train["report"])
     yield from dict.fromkeys(row[_ANTONYMS] for row in train["perturbed"])
+    yield from edited_texts(train, perturbation_types)
+
+
+def edited_texts(train: Dataset, perturbation_types: Sequence[str]) -> Iterator[str]:
+    """The distinct counterfactuals of the kinds that are named."""
+    if kinds := counterfactual_kinds(perturbation_types):
+        edits = (contrast(row, kind) for row in train.select_columns("counterfactual") for kind in kinds)
+        yield from dict.fromkeys(text for text in edits if text is not None)
+
+
+def counterfactual_kinds(perturbation_types: Sequence[str]) -> list[str]:
+    """Those of the names that are kinds of counterfactuals."""
+    return [name for name in perturbation_types if name in COUNTERFACTUAL_KINDS]
 
 
 def decode_image(row: dict[str, Any]) -> PILImage.Image:
@@ -214,17 +236,29 @@ def split_digest(pairs: Dataset) -> str:
     return digest.hexdigest()
 
 
+def contrast(row: dict[str, Any], name: str) -> str | None:
+    """A row's perturbed report of that name, or its counterfactual of that kind; None where it has none."""
+    if name in PERTURBATIONS:
+        return row["perturbed"][name]
+    edits = row["counterfactual"]
+    return None if edits is None or edits[name] is None else edits[name]["text"]  # null structs read in two ways
+
+
 class PairCollator:
     """Turns rows into the inputs of `PRDModel.forward`: decoding, tokenising and stacking, all in the worker.
 
     Args:
         processor: prepares images and text.
         max_length: longest report in tokens.
+        perturbation_types: the P perturbations and kinds of counterfactuals that a report is told from.
     """
 
-    def __init__(self, processor: PRDProcessor, max_length: int) -> None:
+    def __init__(
+        self, processor: PRDProcessor, max_length: int, perturbation_types: Sequence[str] = PERTURBATIONS
+    ) -> None:
         self.processor = processor
         self.max_length = max_length
+        self.perturbation_types = tuple(perturbation_types)
 
     def set_epoch(self, epoch: int) -> None:
         """Does nothing: stored perturbations are the same in every epoch."""
@@ -234,7 +268,7 @@ class PairCollator:
         inputs = self.processor(
             images=[decode_image(row) for row in rows],
             text=[row["report"] for row in rows],
-            perturbed_text=[[row["perturbed"][name] for name in PERTURBATIONS] for row in rows],
+            perturbed_text=[[contrast(row, name) for name in self.perturbation_types] for row in rows],
             max_length=self.max_length,
             return_tensors="pt",
         )
@@ -244,7 +278,7 @@ class PairCollator:
 def draw_perturbations(
     batch: dict[str, torch.Tensor], count: int, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    """Keeps `count` of the perturbed reports of each image, drawn without replacement.
+    """Keeps `count` of the perturbed reports of each image, drawn without replacement, before those that it lacks.
 
     Args:
         batch: inputs of `PRDModel.forward`, `perturbed_input_ids` [B, P, L'].
@@ -257,8 +291,9 @@ def draw_perturbations(
     size, available, length = batch["perturbed_input_ids"].shape
     if count >= available:
         return batch
-    chosen = torch.rand(size, available, generator=generator).argsort(dim=1)[:, :count]  # [B, count]
-    chosen = chosen.to(batch["perturbed_input_ids"].device)
+    lacking = ~batch["perturbation_mask"]
+    order = torch.rand(size, available, generator=generator).to(lacking.device) + lacking.float()
+    chosen = order.argsort(dim=1)[:, :count]  # [B, count]
     tokens = chosen.unsqueeze(-1).expand(-1, -1, length)
     return {
         **batch,

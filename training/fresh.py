@@ -4,7 +4,7 @@ import hashlib
 import logging
 import random
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,7 +18,7 @@ from datasets_scripts.perturbations import PERTURBATIONS, perturb_words
 from modeling_prd import PRDProcessor
 from modeling_prd.processing_prd import NO_WORD
 
-from .data import PairCollator, decode_image, report_id
+from .data import PairCollator, contrast, decode_image, report_id
 
 _CHECKED_REPORTS = 20_000
 _CHECKED_AT_ONCE = 1_000
@@ -95,18 +95,26 @@ class FreshPairCollator(PairCollator):
     Args:
         processor: prepares images, and names the padding.
         max_length: longest report in tokens.
-        reports: all training reports. Where the tokenizer is not word-local, which is logged, it is called for each
-            text of each batch instead.
+        texts: all training reports, and their counterfactuals where `perturbation_types` names a kind of them. Where
+            the tokenizer is not word-local, which is logged, it is called for each text of each batch instead.
         seed: of the draws.
+        perturbation_types: as in `PairCollator`; counterfactuals are the stored ones in every epoch.
     """
 
-    def __init__(self, processor: PRDProcessor, max_length: int, reports: Iterable[str], seed: int) -> None:
-        super().__init__(processor, max_length)
+    def __init__(
+        self,
+        processor: PRDProcessor,
+        max_length: int,
+        texts: Iterable[str],
+        seed: int,
+        perturbation_types: Sequence[str] = PERTURBATIONS,
+    ) -> None:
+        super().__init__(processor, max_length, perturbation_types)
         self.seed = seed
         self._epoch = Value("q", 0)  # shared: worker processes that persist see it too
         self.tokens: WordTokens | None = None
         try:
-            self.tokens = WordTokens(processor.tokenizer, reports)
+            self.tokens = WordTokens(processor.tokenizer, texts)
         except NotWordLocalError as error:
             logger.warning("perturbations: fresh calls the tokenizer for every text: %s", error)
 
@@ -123,12 +131,13 @@ class FreshPairCollator(PairCollator):
         images = self.processor(images=[decode_image(row) for row in rows], return_tensors="pt")
         reports = [self.tokens.ids(row["report"].split(), self.max_length) for row in rows]
         perturbed = [
-            [self.tokens.ids(words, self.max_length)[0] for words in texts.values()] for texts in drawn
+            [self.tokens.ids(words, self.max_length)[0] for words in self._contrasts(row, texts)]
+            for row, texts in zip(rows, drawn, strict=True)
         ]  # [B][P] of token ids
         originals = [ids for ids, _ in reports]
         input_ids, attention_mask = self._padded(originals)
         perturbed_ids, perturbed_mask = self._padded(list(chain.from_iterable(perturbed)))
-        shape = (len(rows), len(PERTURBATIONS), -1)
+        shape = (len(rows), len(self.perturbation_types), -1)
         return {
             "pixel_values": images["pixel_values"],
             "input_ids": input_ids,
@@ -145,6 +154,11 @@ class FreshPairCollator(PairCollator):
     def perturb(self, row: dict[str, Any]) -> dict[str, list[str]]:
         """This epoch's perturbed reports of a row, as words."""
         return perturb_words(row["report"].split(), row["tags"].split(), self._random(row["image_id"]))
+
+    def _contrasts(self, row: dict[str, Any], perturbed: dict[str, list[str]]) -> Iterator[list[str]]:
+        """The P texts of a row as words; the report itself, which is masked, where it has no such edit."""
+        for name in self.perturbation_types:
+            yield perturbed[name] if name in perturbed else (contrast(row, name) or row["report"]).split()
 
     def _random(self, image_id: str) -> Callable[[str], random.Random]:
         prefix = f"{self.seed}\0{self._epoch.value}\0{image_id}\0"

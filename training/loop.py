@@ -2,6 +2,7 @@
 
 import math
 import time
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from modeling_prd import PRDModel, PRDProcessor
 from .arguments import Recipe
 from .augmentation import ImageAugmentation
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .data import PairCollator, Pairs, draw_perturbations, split_digest
+from .data import PairCollator, Pairs, draw_perturbations, edited_texts, split_digest
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .fresh import FreshPairCollator
 from .optimization import build_optimizer, build_scheduler
@@ -25,7 +26,7 @@ from .report import headline
 from .streaming import PairStream
 
 Batch = dict[str, torch.Tensor]
-_MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed"]
+_MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed", "counterfactual"]
 _LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
 
@@ -219,12 +220,12 @@ class PreTrainer:
         return DataLoader(self.pairs.validation.select_columns(_MODEL_COLUMNS), **options)
 
     def _training_collator(self) -> PairCollator:
-        max_length = self.recipe.data.max_length
+        max_length, types = self.recipe.data.max_length, self.recipe.data.perturbation_types
         if self.recipe.data.perturbations == "stored":
-            return PairCollator(self.processor, max_length)
+            return PairCollator(self.processor, max_length, types)
         # In their order, so that every process and every resumed run checks the same ones.
-        reports = self.pairs.train_texts["report"]
-        return FreshPairCollator(self.processor, max_length, reports, self.recipe.run.seed)
+        texts = chain(self.pairs.train_texts["report"], edited_texts(self.pairs.train_texts, types))
+        return FreshPairCollator(self.processor, max_length, texts, self.recipe.run.seed, types)
 
     def _loader_options(self, collate: PairCollator, batch_size: int, *, drop_last: bool) -> dict[str, Any]:
         workers = self.recipe.data.dataloader_num_workers

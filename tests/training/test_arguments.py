@@ -97,6 +97,12 @@ def test_an_unknown_key_in_a_file_is_named_with_the_nearest(tmp_path: Path, caps
         (["--batch_size", "0"], "batch_size"),
         (["--vision_model", "somewhere"], "vision_model"),
         (["--text_model", "somewhere"], "text_model"),
+        (
+            ["--perturbation_types", '["negation", "word_salad"]'],
+            "perturbation_types: 'word_salad' is none of shuffle_",
+        ),
+        (["--perturbation_types", '["negation", "negation"]'], "perturbation_types: 'negation' stands twice"),
+        (["--perturbation_types", "[]"], "perturbation_types: name at least one"),
     ],
 )
 def test_values_out_of_range_or_in_contradiction_are_named(arguments: list[str], name: str):

@@ -63,6 +63,20 @@ def test_the_inputs_are_what_the_tokenizer_gives_for_the_same_texts(
         assert torch.equal(actual[name], tensor), name
 
 
+def test_stored_counterfactuals_stand_beside_fresh_perturbations(rows: list[Row]):
+    names = ["severity", "shuffle_all_words", "finding"]
+    processor = PRDProcessor(image_processor(), word_piece())
+    edits = [row["counterfactual"][name]["text"] for row in rows for name in names[::2] if row["counterfactual"][name]]
+    fresh = FreshPairCollator(processor, 200, [*(row["report"] for row in rows), *edits], 0, names)
+    actual = fresh(rows)
+    expected = PairCollator(processor, 200, names)([with_texts(fresh, row) for row in rows])
+    assert torch.equal(actual["perturbation_mask"], expected["perturbation_mask"])
+    kept = expected["perturbation_mask"]
+    for name in ("perturbed_input_ids", "perturbed_attention_mask"):
+        length = min(actual[name].shape[-1], expected[name].shape[-1])
+        assert torch.equal(actual[name][..., :length][kept], expected[name][..., :length][kept])
+
+
 @pytest.mark.skipif(ARCHIVE is None, reason="PRD_OPENI_REPORTS names no archive of Open-I's reports")
 @pytest.mark.parametrize("tokenizer", [word_piece, byte_level_bpe, roberta])
 def test_the_ids_of_500_real_reports_are_the_tokenizers(tokenizer: Any):

@@ -5,11 +5,21 @@ import pytest
 import torch
 from datasets import Dataset, Image, load_dataset
 from PIL import Image as PILImage
+from tiny_processors import image_processor, word_piece
 
 from datasets_scripts import phantom
+from modeling_prd import PRDProcessor
 from training import data as training_data
 from training.arguments import DataArguments
-from training.data import draw_perturbations, load_pairs, load_split, phantom_folder, report_id, training_texts
+from training.data import (
+    PairCollator,
+    draw_perturbations,
+    load_pairs,
+    load_split,
+    phantom_folder,
+    report_id,
+    training_texts,
+)
 from training.errors import InputError
 
 
@@ -104,6 +114,47 @@ def test_the_vocabulary_is_trained_on_the_antonyms_too(phantom_dir: Path):
     texts = set(training_texts(train))
     assert set(train["report"]) <= texts
     assert {row["replace_adjectives_with_antonyms"] for row in train["perturbed"]} <= texts
+
+
+def test_the_vocabulary_has_the_words_of_the_counterfactuals_that_the_recipe_names(phantom_dir: Path):
+    train = load_split(str(phantom_dir), "default", "train")
+    edits = {row["severity"]["text"] for row in train["counterfactual"] if row["severity"]}
+    assert edits
+    assert not edits & set(training_texts(train))
+    assert edits <= set(training_texts(train, ["severity"]))
+
+
+def test_a_row_is_told_from_the_perturbations_and_counterfactuals_that_are_named(phantom_dir: Path):
+    rows = list(load_split(str(phantom_dir), "default", "train"))
+    names = ["laterality", "reverse_sentence", "severity"]
+    processor = PRDProcessor(image_processor(), word_piece())
+    inputs = PairCollator(processor, 200, names)(rows)
+    assert inputs["perturbed_input_ids"].shape[:2] == (32, 3)
+    has_edit = [[bool(row["counterfactual"][name]) for name in ("laterality", "severity")] for row in rows]
+    assert inputs["perturbation_mask"][:, [0, 2]].tolist() == has_edit
+    assert inputs["perturbation_mask"][:, 1].all()
+    place = next(place for place, row in enumerate(rows) if row["counterfactual"]["severity"])
+    expected = processor(text=rows[place]["counterfactual"]["severity"]["text"], max_length=200)["input_ids"][0]
+    assert inputs["perturbed_input_ids"][place, 2, : len(expected)].tolist() == expected
+
+
+def test_a_kind_of_counterfactual_that_no_report_has_is_named_before_training(
+    phantom_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = load_split(str(phantom_dir), "default", "train")
+    without = {"location": None}
+    bare = rows.map(lambda row: {"counterfactual": {**row["counterfactual"], **without}}, features=rows.features)
+    monkeypatch.setattr(training_data, "load_split", lambda *_: bare)
+    with pytest.raises(ValueError, match="no report of split 'train' has an edit 'location'"):
+        load_pairs(DataArguments(data=str(phantom_dir), perturbation_types=["severity", "location"]))
+
+
+def test_perturbations_that_a_row_lacks_are_drawn_last():
+    ids = torch.arange(6).view(1, 6, 1).expand(500, -1, 1)
+    mask = (ids[..., 0] % 3 == 1).clone()  # two of six
+    batch = {"perturbed_input_ids": ids, "perturbed_attention_mask": ids, "perturbation_mask": mask}
+    drawn = draw_perturbations(batch, 3, torch.Generator().manual_seed(0))
+    assert (drawn["perturbation_mask"].sum(dim=1) == 2).all()
 
 
 def test_drawn_perturbations_keep_tokens_masks_and_validity_together():
