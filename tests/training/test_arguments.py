@@ -99,7 +99,7 @@ def test_an_unknown_key_in_a_file_is_named_with_the_nearest(tmp_path: Path, caps
         (["--text_model", "somewhere"], "text_model"),
         (
             ["--perturbation_types", '["negation", "word_salad"]'],
-            "perturbation_types: 'word_salad' is none of shuffle_",
+            "'word_salad' is none of shuffle_",
         ),
         (["--perturbation_types", '["negation", "negation"]'], "perturbation_types: 'negation' stands twice"),
         (["--perturbation_types", "[]"], "perturbation_types: name at least one"),
