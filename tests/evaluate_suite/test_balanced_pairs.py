@@ -96,14 +96,16 @@ def test_the_subset_depends_on_the_data_and_not_on_the_order_of_rows_or_splits()
 
 
 def test_a_pair_is_scored_by_models_that_did_not_see_its_report() -> None:
-    # Were its own pair among those trained on, the classifier would know each report by its number.
+    # Reports without a common word: only models that saw a report could tell it from its edits.
     rows = [
         pair(
-            grey, f"s{grey}", f"case {grey} {grey} {grey}", counterfactuals={"finding": f"case {grey} {grey} x{grey}"}
+            grey, f"s{grey}", f"one{grey // 4} two{grey // 4}", counterfactuals={"finding": f"three{grey} four{grey}"}
         )
-        for grey in range(40)
+        for grey in range(80)
     ]
-    assert not balanced_pairs(dataset(rows)).gaps["ngram"].any()
+    gaps = balanced_pairs(dataset(rows)).gaps
+    assert not gaps["ngram"].any()
+    assert not gaps["trigram"].any()
 
 
 def test_what_cannot_be_balanced_is_told_with_its_reason() -> None:

@@ -56,6 +56,11 @@ def test_a_test_that_wrong_images_do_as_well_on_is_said_not_to_need_the_image() 
     assert same["needs_image"] is False
     assert "does not need the image" in same["note"]
     assert "a gain of 0.0 points" in same["note"]
+    hardly_worse = right.copy()
+    hardly_worse[np.flatnonzero(right[:, 0])[0]] = 0
+    hardly = measure_controls(CASES, right, {"wrong_image": hardly_worse})
+    assert hardly["gain_over_wrong_image"]["value"] > 0
+    assert hardly["needs_image"] is False
     worse = measure_controls(CASES, np.ones((60, 4)), {"wrong_image": outcomes(0.5)})
     assert worse["needs_image"] is True
     assert "note" not in worse
