@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .context import Tree
+from .context import SCHEMA, Tree
 from .output import OUTCOMES, read_report
 from .paired_cases import PairedCases
 from .statistics import Measurement
@@ -99,8 +99,8 @@ def _remarks(reports: Sequence[Tree]) -> list[str]:
 def _read_outcomes(folder: Path) -> pa.Table:
     path = folder / OUTCOMES
     try:
-        return pq.read_table(path)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        return pq.read_table(path).cast(SCHEMA)
+    except (FileNotFoundError, pa.ArrowInvalid, ValueError) as error:  # a cast to other names is a ValueError
         raise ValueError(f"{path} is missing or damaged, and differences need it: run the report again") from error
 
 

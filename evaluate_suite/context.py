@@ -21,6 +21,12 @@ Tree = dict[str, Any]
 Statistic = Literal["mean", "median", "auroc", "average_precision"]
 """How a number comes from the values of its cases; the last two from scores and targets."""
 
+_NAMES = ("task", "metric", "statistic", "part", "case", "study")
+SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [("target", pa.int8()), ("value", pa.float64())])
+"""The columns of `outcomes.parquet`."""
+
+_OF_TARGETS = ("auroc", "average_precision")
+_NO_TARGET = -1
 _FIGURE_NAME = re.compile(r"\w+")
 
 
@@ -84,11 +90,11 @@ class Outcomes:
             pa.array(told.astype(np.int8)),
             pa.array(numbers),
         )
-        self._tables[task, metric] = pa.table(columns, schema=_SCHEMA)
+        self._tables[task, metric] = pa.table(columns, schema=SCHEMA)
 
     def to_parquet(self, path: Path) -> None:
         """Write all rows as one Parquet file; names that repeat are stored once."""
-        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *self._tables.values()]), path, compression="zstd")
+        pq.write_table(pa.concat_tables([SCHEMA.empty_table(), *self._tables.values()]), path, compression="zstd")
 
 
 def _check_cases(
@@ -108,12 +114,6 @@ def _check_cases(
         raise ValueError(f"{place} have a case that stands twice among the {len(cases)}")
     for row in np.flatnonzero(np.isnan(values))[:1]:
         raise ValueError(f"{place} have case {cases[row]!r} with a value of NaN: leave the case out")
-
-
-_OF_TARGETS = ("auroc", "average_precision")
-_NO_TARGET = -1
-_NAMES = ("task", "metric", "statistic", "part", "case", "study")
-_SCHEMA = pa.schema([(name, pa.string()) for name in _NAMES] + [("target", pa.int8()), ("value", pa.float64())])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from PIL import Image
@@ -239,5 +241,8 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
     hits = np.array([1.0])
     whole = write(tmp_path / "a", "a", ["0"], hits, hits)
     (whole / "outcomes.parquet").unlink()
+    with pytest.raises(ValueError, match=r"outcomes.parquet is missing or damaged"):
+        compare([whole, whole])
+    pq.write_table(pa.table({"case": ["0"]}), whole / "outcomes.parquet")
     with pytest.raises(ValueError, match=r"outcomes.parquet is missing or damaged"):
         compare([whole, whole])
