@@ -55,7 +55,7 @@ def run(
         split: the split to evaluate; None for `test`, or `validation` where there is no test.
         batch_size: images or texts that go through a loaded model at once.
         seed, n_bootstrap: of the intervals, and the seed of all else that is drawn.
-        device: where a loaded model computes; None lets it choose.
+        device: where a loaded model computes; None for the CPU.
         processor: folder or Hub id of the processor, for a model that brings none.
         overwrite: replace the report that stands in `out`.
 
@@ -65,6 +65,7 @@ def run(
     Raises:
         ValueError: an argument, the model, the dataset or a column is bad; the message names it.
         OSError: a file cannot be read or written.
+        ImportError: the model needs a package that is not installed.
     """
     names = _checked_tasks(tasks)
     if n_bootstrap < 1 or seed < 0:
@@ -83,13 +84,9 @@ def run(
         seed=seed,
     )
     trees, pictures = _run_tasks(context, [name for name in names if name not in skipped])
-    report: Tree = {
+    report = {
         "model": display_name(model) if isinstance(model, str) else type(model).__name__,
-        **_facts(evaluated),
-        "texts": _texts(context.embeddings),
-        "seed": seed,
-        "n_bootstrap": n_bootstrap,
-        "versions": {name: version(name) for name in _VERSIONS},
+        **_facts(evaluated, context),
         "tasks": trees,
         "figures": {task: [_figure_entry(each) for each in drawn] for task, drawn in pictures.items()},
         "skipped": skipped,
@@ -155,7 +152,7 @@ def _check_device(device: str | None) -> None:
         raise ValueError(f"device {device!r} cannot be used here ({reason}): name another, or none") from error
 
 
-def _facts(evaluated: EvaluatedData) -> dict[str, Any]:
+def _facts(evaluated: EvaluatedData, context: TaskContext) -> dict[str, Any]:
     test = evaluated.test
     return {
         "data": evaluated.name,
@@ -164,6 +161,10 @@ def _facts(evaluated: EvaluatedData) -> dict[str, Any]:
         "n_images": len(test),
         "n_studies": len(set(test["study_id"])),
         "n_reports": len(set(test["report"])),
+        "texts": _texts(context.embeddings),
+        "seed": context.seed,
+        "n_bootstrap": context.n_bootstrap,
+        "versions": {name: version(name) for name in _VERSIONS},
     }
 
 
