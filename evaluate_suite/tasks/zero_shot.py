@@ -7,14 +7,14 @@ mean of the negative ones. Where a label is uncertain (-1) or unknown (null), th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from datasets import Dataset
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..context import TaskContext, Tree
+from ..context import Statistic, TaskContext, Tree
 from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..prompts import PROMPTS
@@ -22,7 +22,7 @@ from ..ranking import RankingScores, bootstrap_ranking, ranking_scores
 from ..statistics import Measurement
 from ..structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
 
-MEASURES: tuple[str, ...] = ("auroc", "average_precision", "accuracy")
+MEASURES: tuple[Literal["auroc", "average_precision", "accuracy"], ...] = ("auroc", "average_precision", "accuracy")
 
 MEAN = "mean"
 """The name of the mean over the labels, beside theirs."""
@@ -138,19 +138,12 @@ def evaluate(
 
 
 def run(context: TaskContext) -> Tree:
-    """The task of the suite: `evaluate`, with the accuracies' outcomes and a figure."""
+    """The task of the suite: `evaluate`, with the outcomes of all measures and a figure."""
     scores, table, thresholds = _scored(context.embeddings, context.test, context.validation)
     tree = from_scores(scores, table, thresholds, n_bootstrap=context.n_bootstrap, seed=context.seed)
     right = _right(scores, table, thresholds)
-    for place in np.flatnonzero(table.has_both):
-        rows = np.flatnonzero(table.counted[:, place])
-        context.outcomes.add(
-            "zero_shot",
-            f"accuracy.{table.names[place]}",
-            [table.image_ids[row] for row in rows],
-            [table.study_ids[row] for row in rows],
-            right[rows, place],
-        )
+    for measure in MEASURES:
+        _keep(context, table, measure, right if measure == "accuracy" else scores)
     if MEASURES[0] in tree:
         context.figures.add(
             "zero_shot",
@@ -158,6 +151,30 @@ def run(context: TaskContext) -> Tree:
             "Zero-shot classification by label; bars are 95 % intervals, dotted strokes each measure's chance level.",
         )
     return tree
+
+
+def _keep(
+    context: TaskContext,
+    table: LabelTable,
+    measure: Literal["auroc", "average_precision", "accuracy"],
+    values: NDArray[np.float64],
+) -> None:
+    # values: [N, L], of which each label's number comes, and their mean over the labels.
+    rows, places = np.nonzero(table.counted & table.has_both)
+    parts = [table.names[place] for place in places]
+    of_label = {name: places == table.names.index(name) for name in dict.fromkeys(parts)}
+    for name, chosen in ({MEAN: np.ones(len(rows), dtype=bool)} | of_label).items() if parts else ():
+        statistic: Statistic = "mean" if measure == "accuracy" else measure
+        context.outcomes.add(
+            "zero_shot",
+            f"{measure}.{name}",
+            [table.image_ids[row] for row in rows[chosen]],
+            [table.study_ids[row] for row in rows[chosen]],
+            values[rows[chosen], places[chosen]],
+            statistic=statistic,
+            targets=None if statistic == "mean" else table.positive[rows[chosen], places[chosen]],
+            parts=[parts[place] for place in np.flatnonzero(chosen)] if name == MEAN else None,
+        )
 
 
 def _draw(tree: Tree, figure: Figure) -> None:
