@@ -145,21 +145,6 @@ def changed_perturbations(data: Dataset) -> NDArray[np.bool_]:
     return np.array(changed, dtype=bool).reshape(len(data), 1 + len(names))
 
 
-def candidate_scores(embeddings: Embeddings, data: Dataset, images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The cosine of each row's image with its report and with each perturbation.
-
-    Args:
-        embeddings: the model's embeddings, for the texts.
-        data: a perturbed-pairs dataset of N rows and P perturbations.
-        images: [N, D] float32, the image vector that each row's texts are compared with.
-
-    Returns:
-        [N, 1 + P] float64, the report first; NaN where the perturbation is not `changed`, which is not encoded.
-    """
-    candidates = structure_candidates(data)
-    return candidates.table(paired_cosines(images, embeddings.texts(candidates.texts), candidates.rows))
-
-
 def _blind(context: TaskContext, candidates: StructureCandidates) -> NDArray[np.float64]:
     # Outcomes [N, 1 + P] of the trigram model.
     model = TrigramModel(reports_to_fit(context.train, context.test))
