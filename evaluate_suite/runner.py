@@ -43,9 +43,7 @@ def run(
     processor: str | None = None,
     overwrite: bool = False,
 ) -> Tree:
-    """Evaluate a model on a perturbed-pairs dataset.
-
-    Every distinct image and text is encoded once, whatever the number of tasks.
+    """Evaluate a model on a perturbed-pairs dataset; every distinct image and text is encoded once.
 
     Args:
         model: a folder or Hub id that `load_encoder` knows, or any object with `encode_images` and `encode_texts`.

@@ -1,6 +1,6 @@
 """The same model with a wrong image: what it scores then, it does not have from the image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,29 @@ from . import NotComputable
 
 REPEATS = 20
 """How many derangements the control is the mean of."""
+
+
+def mean_over_derangements(
+    studies: Sequence[str],
+    reports: Sequence[str],
+    outcomes: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    *,
+    seed: int,
+) -> NDArray[np.float64]:
+    """What each case scores with wrong images, the mean over `REPEATS` derangements.
+
+    Args:
+        studies, reports, seed: as `derangements` takes them.
+        outcomes: from the row whose image each row gets, [N], to the outcomes of the cases, of any shape.
+
+    Raises:
+        NotComputable: as `derangements`.
+    """
+    orders = derangements(studies, reports, seed=seed)
+    total = outcomes(orders[0])
+    for image_of_row in orders[1:]:
+        total = total + outcomes(image_of_row)
+    return total / len(orders)
 
 
 def derangements(

@@ -12,7 +12,7 @@ from ..context import TaskContext, Tree
 from ..controls import NotComputable
 from ..controls.blind import blind_gaps, reports_to_fit, wins_of
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
-from ..controls.wrong_image import derangements
+from ..controls.wrong_image import mean_over_derangements
 from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edits_by_kind
 from ..embeddings import Embeddings, paired_cosines
 from ..figures import draw_controls
@@ -37,8 +37,8 @@ def run(context: TaskContext) -> Tree:
     """Counterfactual accuracy with its controls, and the same on a balanced subset.
 
     Returns:
-        As `evaluate`, with `blind`, the better of a trigram model and an n-gram classifier a kind of edit, both fitted
-        on the training split's reports that do not stand in the evaluated one, and each under `blind.models`;
+        As `evaluate`, with `blind`, over all and for each kind the better of a trigram model and n-gram classifiers,
+        fitted on the training split's reports that do not stand in the evaluated one, each under `blind.models`;
         `wrong_image`, the mean over derangements; `gain_over_blind`, `gain_over_wrong_image`, `needs_image`, and
         perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie counting as half.
 
@@ -133,7 +133,7 @@ def _with_controls(
     tree = measure_pairs(wins, pairs, studies, n_bootstrap=context.n_bootstrap, seed=context.seed)
     cases = _cases(pairs, studies, context.n_bootstrap, context.seed)
     controls = {
-        BLIND: blind if isinstance(blind, NotComputable) else _columns(_better(blind), pairs),
+        BLIND: blind if isinstance(blind, NotComputable) else _better(blind, pairs),
         WRONG_IMAGE: wrong_image if isinstance(wrong_image, NotComputable) else _columns(wrong_image, pairs),
     }
     controlled = measure_controls(cases, _columns(wins, pairs), controls)
@@ -175,22 +175,25 @@ def _blind_wins(context: TaskContext, pairs: CounterfactualPairs) -> ModelWins:
 def _wrong_image_wins(
     context: TaskContext, pairs: CounterfactualPairs, images: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    # The mean over the derangements.
-    orders = derangements(context.test["study_id"], context.test["report"], seed=context.seed)
     reports, edits = context.embeddings.texts(list(context.test["report"])), context.embeddings.texts(pairs.texts)
-    total = np.zeros(len(pairs.texts))
-    for image_of_row in orders:
-        total += _wins(images, reports, edits, pairs, image_of_row)
-    return total / len(orders)
+    return mean_over_derangements(
+        context.test["study_id"],
+        context.test["report"],
+        lambda image_of_row: _wins(images, reports, edits, pairs, image_of_row),
+        seed=context.seed,
+    )
 
 
-def _better(models: ModelWins) -> NDArray[np.float64]:
-    return max(models.values(), key=np.mean)
+def _better(models: ModelWins, pairs: CounterfactualPairs) -> NDArray[np.float64]:
+    # [P, 1 + K]: in each column the wins of the model that wins most of the pairs that count there.
+    wins = np.stack(list(models.values()))  # [M, P]
+    counted = np.column_stack([np.ones(len(pairs.texts)), _of_kind(pairs)])  # [P, 1 + K]
+    return wins[(wins @ counted).argmax(axis=0)].T
 
 
 def _measure_blind(cases: Cases, pairs: CounterfactualPairs, models: ModelWins) -> Tree:
     return {
-        **cases.measure(_columns(_better(models), pairs)),
+        **cases.measure(_better(models, pairs)),
         "models": {name: cases.measure(_columns(wins, pairs)) for name, wins in models.items()},
     }
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..context import TaskContext, Tree
 from ..controls.blind import TrigramModel, reports_to_fit
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
-from ..controls.wrong_image import derangements
+from ..controls.wrong_image import mean_over_derangements
 from ..embeddings import Embeddings, paired_cosines
 from ..figures import draw_controls
 from ..statistics import Measurement
@@ -154,12 +154,15 @@ def _blind(context: TaskContext, candidates: StructureCandidates) -> NDArray[np.
 def _wrong_image(
     context: TaskContext, candidates: StructureCandidates, images: NDArray[np.float32], texts: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    # Outcomes [N, 1 + P], the mean over the derangements.
-    orders = derangements(context.test["study_id"], context.test["report"], seed=context.seed)
-    total = np.zeros(candidates.present.shape)
-    for image_of_row in orders:
-        total += _columns(candidates.outcomes(paired_cosines(images, texts, image_of_row[candidates.rows])))
-    return total / len(orders)
+    # Outcomes [N, 1 + P].
+    return mean_over_derangements(
+        context.test["study_id"],
+        context.test["report"],
+        lambda image_of_row: _columns(
+            candidates.outcomes(paired_cosines(images, texts, image_of_row[candidates.rows]))
+        ),
+        seed=context.seed,
+    )
 
 
 def _columns(outcomes: CandidateOutcomes) -> NDArray[np.float64]:

@@ -177,6 +177,9 @@ def test_counterfactuals_controls_equal_loops_over_images_and_edits(test_split: 
     for name in ("trigram", "ngram"):
         assert tree["blind"]["models"][name]["value"] == pytest.approx(np.mean(wins[name]))
     assert tree["blind"]["value"] == max(tree["blind"]["models"][name]["value"] for name in ("trigram", "ngram"))
+    by_kind = {name: model["by_kind"] for name, model in tree["blind"]["models"].items()}
+    for kind, number in tree["blind"]["by_kind"].items():
+        assert number["value"] == max(by_kind[name][kind]["value"] for name in ("trigram", "ngram")), kind
     assert tree["wrong_image"]["value"] == pytest.approx(np.mean(wins["wrong"]))
     assert tree["wrong_image"]["n"] == tree["accuracy"]["n"] == tree["blind"]["n"] == len(wins["trigram"])
 
