@@ -28,6 +28,7 @@ MEAN = "mean"
 """The name of the mean over the labels, beside theirs."""
 
 _JUST_ABOVE = 1e-6  # of the highest score: no float32 vectors tell less apart
+_DIGITS = 12  # the same products summed in another order are a tie
 _IMAGES_AT_ONCE = 4096  # float64 copies of a few vectors in memory
 
 
@@ -82,7 +83,7 @@ def label_table(data: Dataset) -> LabelTable:
 
 
 def label_scores(embeddings: Embeddings, images: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float64]:
-    """The score of each image with each label, [N, L] float64; equal image vectors score equally to the last bit.
+    """The score of each image with each label, [N, L] float64, to 12 digits: what differs by rounding alone is a tie.
 
     Args:
         embeddings: the model's embeddings, for the prompts.
@@ -99,7 +100,7 @@ def label_scores(embeddings: Embeddings, images: NDArray[np.float32], names: Seq
     for start in range(0, len(images), _IMAGES_AT_ONCE):
         part = images[start : start + _IMAGES_AT_ONCE].astype(np.float64)
         scores[start : start + len(part)] = np.einsum("nd,ld->nl", part, directions)
-    return scores
+    return scores.round(_DIGITS)
 
 
 def _mean_vector(embeddings: Embeddings, prompts: Sequence[str]) -> NDArray[np.float64]:
@@ -212,6 +213,8 @@ def validation_thresholds(embeddings: Embeddings, validation: Dataset | None) ->
 
 def best_threshold(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """The threshold t for which "positive if score >= t" is right most often; of equally good ones, that nearest to 0.
+
+    Of two that are as near, the negative one.
 
     Args:
         scores: [N] float64.
