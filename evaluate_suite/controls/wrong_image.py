@@ -39,9 +39,11 @@ def derangements(
 ) -> NDArray[np.int64]:
     """Random orders of the rows that give each row the image of another study with another report.
 
-    Each is a random permutation in which the rows that got a forbidden image exchange it with random other rows. That
-    always ends well where no row shares study or report with more than half of the rows: of N rows, those that row i
-    may not give its image to, or may not take one from, are then at most N - 1.
+    One `numpy.random.default_rng(seed)` draws all: each is a permutation, in which every row that got a forbidden
+    image, and still has it when its turn comes, exchanges it with a row chosen among those, in their order, that the
+    exchange leaves with an allowed image as well. That always ends well where no row shares study or report with more
+    than half of the rows: of N rows, those that row i may not give its image to, or may not take one from, are then at
+    most N - 1.
 
     Args:
         studies, reports: [N] of each row.

@@ -121,6 +121,8 @@ def candidate_outcomes(
 def resampled_group_counts(n_groups: int, n_bootstrap: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """How often each of `n_groups` groups is drawn in each bootstrap resample, in blocks of resamples.
 
+    Resample b draws G groups with replacement: row b of `numpy.random.default_rng(seed).integers(G, size=(B, G))`.
+
     Yields:
         [b, n_groups] counts, each row summing to `n_groups`; the blocks hold `n_bootstrap` rows together.
 
