@@ -1,0 +1,152 @@
+"""The task `zero_shot` recomputed: areas from every pair of cases, thresholds from validation."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from datasets import Dataset
+from recomputed import TIE, Model, Plan, Tree, dot, interval, mean, resampled, vectors
+
+from evaluate_suite.prompts import PROMPTS
+
+Scored = tuple[list[float], list[bool]]
+"""The scores of cases, and whether they are positive."""
+
+_JUST_ABOVE = 1e-6
+
+
+def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """The share of pairs of a positive and a negative in the right order, a tie counting as half."""
+    pairs = [
+        0.5 if abs(high - low) <= TIE else float(high > low)
+        for high, is_positive in zip(scores, positive, strict=True)
+        if is_positive
+        for low, is_other in zip(scores, positive, strict=True)
+        if not is_other
+    ]
+    return mean(pairs) if pairs else None
+
+
+def average_precision(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """The mean over the positives of the precision among the cases that score as high."""
+    if all(positive) or not any(positive):
+        return None
+    precisions = []
+    for bar, is_positive in zip(scores, positive, strict=True):
+        if is_positive:
+            above = [right for score, right in zip(scores, positive, strict=True) if score >= bar - TIE]
+            precisions.append(sum(above) / len(above))
+    return mean(precisions)
+
+
+def zero_shot(model: Model, test: Dataset, validation: Dataset, plan: Plan) -> Tree:
+    names = [name for name in PROMPTS if name in test.features["labels"]]
+    labels = {name: [row[name] for row in test["labels"]] for name in names}
+    kept = [name for name in names if 0.0 in labels[name] and 1.0 in labels[name]]
+    thresholds = _thresholds(model, validation)
+    studies = test["study_id"][:]
+    tree: Tree = {"auroc": {}, "average_precision": {}, "accuracy": {}}
+    cases = {name: [case for case, label in enumerate(labels[name]) if label in (0.0, 1.0)] for name in kept}
+    scores = {name: _scores(model, model.images, name) for name in kept}
+    positive = {name: [label == 1.0 for label in labels[name]] for name in kept}
+
+    def measure(statistic: Callable[[str, list[int]], float | None], chance: Callable[[str], float]) -> Tree:
+        # All labels are measured on the same resamples of all studies, counted or not.
+        draws = list(resampled(studies, plan))
+        found: Tree = {}
+        replicates: list[list[float | None]] = []
+        for name in kept:
+            counted = set(cases[name])
+            replicates.append([statistic(name, [case for case in draw if case in counted]) for draw in draws])
+            found[name] = {
+                "value": statistic(name, cases[name]),
+                "interval": interval(replicates[-1]),
+                "chance": chance(name),
+                "n": len(cases[name]),
+            }
+        of_draws = [[number for number in draw if number is not None] for draw in zip(*replicates, strict=True)]
+        found["mean"] = {
+            "value": mean(found[name]["value"] for name in kept),
+            "interval": interval(mean(defined) if defined else None for defined in of_draws),
+            "chance": mean(found[name]["chance"] for name in kept),
+            "n": len(set().union(*cases.values())),
+        }
+        return found
+
+    def prevalence(name: str) -> float:
+        return mean(float(positive[name][case]) for case in cases[name])
+
+    def area(kind: Callable[[list[float], list[bool]], float | None]) -> Callable[[str, list[int]], float | None]:
+        return lambda name, draw: kind([scores[name][case] for case in draw], [positive[name][case] for case in draw])
+
+    def accuracy(name: str, draw: list[int]) -> float | None:
+        bar = thresholds.get(name, 0.0)
+        return (
+            mean(float((scores[name][case] >= bar - TIE) == positive[name][case]) for case in draw) if draw else None
+        )
+
+    tree["auroc"] = measure(area(auroc), lambda name: 0.5)
+    tree["average_precision"] = measure(area(average_precision), prevalence)
+    tree["accuracy"] = measure(accuracy, lambda name: max(prevalence(name), 1 - prevalence(name)))
+    tree["thresholds"] = {name: thresholds.get(name, 0.0) for name in kept}
+    tree["counts"] = {name: _counts(labels[name]) for name in names}
+    tree["note"] = "0" if any(name not in thresholds for name in kept) else ""
+    left_out = [
+        f"{measure_}.{name}"
+        for measure_ in ("auroc", "average_precision", "accuracy")
+        for name in names
+        if name not in kept
+    ]
+    if left_out:
+        tree["skipped"] = dict.fromkeys(left_out, "1 and 0")
+    return tree
+
+
+def _counts(labels: Sequence[float | None]) -> Tree:
+    values = {"positive": 1.0, "negative": 0.0, "uncertain": -1.0, "unknown": None}
+    return {kind: sum(label == value for label in labels) for kind, value in values.items()}
+
+
+def _scores(model: Model, images: Sequence[Sequence[float]], name: str) -> list[float]:
+    prompts = PROMPTS[name]
+    positive, negative = (_direction(model, texts) for texts in (prompts.positive, prompts.negative))
+    return [dot(image, positive) - dot(image, negative) for image in images]
+
+
+def _direction(model: Model, prompts: Sequence[str]) -> list[float]:
+    means = [mean(numbers) for numbers in zip(*map(model.text, prompts), strict=True)]
+    norm = math.sqrt(dot(means, means))
+    return [number / norm for number in means] if norm else means
+
+
+def _thresholds(model: Model, validation: Dataset) -> dict[str, float]:
+    images = vectors(model.encoder.encode_images(validation["image"][:]))
+    labels: list[dict[str, Any]] = validation["labels"][:]
+    thresholds = {}
+    for name in [name for name in PROMPTS if name in validation.features["labels"]]:
+        cases = [case for case, row in enumerate(labels) if row[name] in (0.0, 1.0)]
+        positive = [labels[case][name] == 1.0 for case in cases]
+        if any(positive) and not all(positive):
+            scores = _scores(model, images, name)
+            thresholds[name] = best_threshold([scores[case] for case in cases], positive)
+    return thresholds
+
+
+def best_threshold(scores: Sequence[float], positive: Sequence[bool]) -> float:
+    """Of the lowest score, the middles between neighbours and just above the highest, the most often right.
+
+    Of equally good ones, the nearest to 0; of these, the lowest.
+    """
+    levels: list[float] = []
+    for score in sorted(scores):
+        if not levels or score > levels[-1] + TIE:
+            levels.append(score)
+    middles = [(low + high) / 2 for low, high in pairwise(levels)]
+    candidates = [levels[0], *middles, levels[-1] + _JUST_ABOVE]
+
+    def right(bar: float) -> int:
+        return sum((score >= bar - TIE) == told for score, told in zip(scores, positive, strict=True))
+
+    most = max(map(right, candidates))
+    return min((round(abs(bar), 12), bar) for bar in candidates if right(bar) == most)[1]
