@@ -9,7 +9,21 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .structure_accuracy.structure_accuracy import bootstrap_ratios, percentile_interval, resampled_group_counts
+from .structure_accuracy.structure_accuracy import (
+    bootstrap_ratios,
+    bounded_interval,
+    percentile_interval,
+    resampled_group_counts,
+)
+
+Bounds = tuple[float, float]
+"""The lowest and the highest value that a case can have."""
+
+SHARE: Bounds = (0.0, 1.0)
+"""Of a case that is right, wrong or something between: accuracies and recalls."""
+
+GAIN: Bounds = (-1.0, 1.0)
+"""Of the difference of two shares."""
 
 
 class Measurement(TypedDict):
@@ -22,7 +36,12 @@ class Measurement(TypedDict):
 
 
 def measure_mean(
-    values: NDArray[np.float64], groups: NDArray[np.int64], chance: float, n_bootstrap: int, seed: int
+    values: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    chance: float,
+    n_bootstrap: int,
+    seed: int,
+    bounds: Bounds | None = None,
 ) -> Measurement:
     """The mean of `values` [N], with the interval of a cluster bootstrap.
 
@@ -31,11 +50,13 @@ def measure_mean(
         groups: [N] index of each value's group, 0 to G - 1; the values of a group are resampled together.
         chance: the mean expected of random scores.
         n_bootstrap, seed: the bootstrap's number of resamples and seed.
+        bounds: where the values are bounded, `SHARE` or `GAIN`: those that are all at a bound, or all of one group,
+            then get the interval of `bounded_interval` and claim no certainty.
     """
-    replicates = bootstrap_ratios(values[:, None], np.ones((len(values), 1)), groups, n_bootstrap, seed)
-    return Measurement(
-        value=float(values.mean()), interval=percentile_interval(replicates[:, 0]), chance=chance, n=len(values)
-    )
+    ones = np.ones(len(values))
+    replicates = bootstrap_ratios(values[:, None], ones[:, None], groups, n_bootstrap, seed)
+    interval = _interval(replicates[:, 0], values, ones, groups, bounds)
+    return Measurement(value=float(values.mean()), interval=interval, chance=chance, n=len(values))
 
 
 def measure_parts(
@@ -45,6 +66,7 @@ def measure_parts(
     chances: Sequence[float],
     n_bootstrap: int,
     seed: int,
+    bounds: Bounds | None = None,
 ) -> list[Measurement | None]:
     """Means over several parts of the same cases, all with the same resamples.
 
@@ -54,6 +76,7 @@ def measure_parts(
         groups: [N] index of each case's group, 0 to G - 1.
         chances: K means expected of random scores.
         n_bootstrap, seed: the bootstrap's number of resamples and seed.
+        bounds: as for `measure_mean`.
 
     Returns:
         K measurements, None for a part without cases.
@@ -67,11 +90,23 @@ def measure_parts(
         n = denominators[:, place].sum()
         measured[part] = Measurement(
             value=float(numerators[:, place].sum() / n),
-            interval=percentile_interval(replicates[:, place]),
+            interval=_interval(replicates[:, place], numerators[:, place], denominators[:, place], groups, bounds),
             chance=chances[int(part)],
             n=int(n),
         )
     return measured
+
+
+def _interval(
+    replicates: NDArray[np.float64],
+    numerators: NDArray[np.float64],
+    denominators: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    bounds: Bounds | None,
+) -> list[float]:
+    if bounds is None:
+        return percentile_interval(replicates)
+    return bounded_interval(replicates, numerators, denominators, groups, bounds)
 
 
 def measure_median(

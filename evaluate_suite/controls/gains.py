@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import Measurement, measure_mean, measure_parts
+from ..statistics import GAIN, SHARE, Bounds, Measurement, measure_parts
 from . import NotComputable
 
 BLIND, WRONG_IMAGE = "blind", "wrong_image"
@@ -41,16 +41,20 @@ class Cases:
 
     def measure(self, outcomes: CaseOutcomes) -> dict[str, Any]:
         """The task's `Measurement`, with those of its parts under `group`; a part without cases is left out."""
-        whole, *parts = measure_parts(outcomes, self.counted, self.studies, self.chances, self.n_bootstrap, self.seed)
+        return self._measure(outcomes, self.chances, SHARE)
+
+    def gain(self, right: CaseOutcomes, control: CaseOutcomes) -> dict[str, Any]:
+        """How much higher the model's number is than its control's, and each part's, as `measure` gives them.
+
+        The mean of the differences is the difference of the means, and its cluster bootstrap the paired one; all parts
+        are of the same resamples.
+        """
+        return self._measure(right - control, [0.0] * len(self.chances), GAIN)
+
+    def _measure(self, values: CaseOutcomes, chances: Sequence[float], bounds: Bounds) -> dict[str, Any]:
+        whole, *parts = measure_parts(values, self.counted, self.studies, chances, self.n_bootstrap, self.seed, bounds)
         of_parts = {name: part for name, part in zip(self.names, parts, strict=True) if part is not None}
         return {**(whole or {}), self.group: of_parts}
-
-    def gain(self, right: CaseOutcomes, control: CaseOutcomes) -> Measurement:
-        """How much higher the model's number is than its control's, with a paired interval.
-
-        The mean of the differences is the difference of the means, and its cluster bootstrap the paired one.
-        """
-        return measure_mean(right[:, 0] - control[:, 0], self.studies, 0.0, self.n_bootstrap, self.seed)
 
 
 def computed(control: Callable[[], Result]) -> Result | NotComputable:

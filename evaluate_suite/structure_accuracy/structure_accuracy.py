@@ -50,7 +50,8 @@ Returns:
     chance: accuracy expected of random scores, the mean over rows of 1 / number of candidates.
     n: number of rows counted. Rows in which the original has no rival say nothing and are left out of every number.
     n_without_rival: number of the rows left out for that reason.
-    interval: 95 % percentile bootstrap interval of accuracy, [low, high].
+    interval: 95 % percentile bootstrap interval of accuracy, [low, high]; where all rows are right, or all wrong, the
+        exact binomial one over the studies (Clopper and Pearson, 1934), which no bootstrap can give.
     mean_reciprocal_rank_chance, mean_reciprocal_rank_interval: the same two for the mean reciprocal rank.
     by_perturbation: where names are given, for each name that stands as a rival somewhere {"value": share of rows in
         which the original beats that candidate, "interval", "chance": 0.5, "n"}.
@@ -68,6 +69,7 @@ Examples:
 
 # The resampled study counts in memory at once: 2 ** 22 of eight bytes are 32 MiB.
 _RESAMPLES_IN_MEMORY = 2**22
+_TAIL = 0.025  # outside a 95 % interval on either side
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,45 @@ def percentile_interval(replicates: NDArray[np.float64]) -> list[float]:
     """
     if np.isnan(replicates).all():
         raise ValueError(f"none of the {len(replicates)} resamples drew a row that counts: raise n_bootstrap")
-    return [float(bound) for bound in np.nanpercentile(replicates, [2.5, 97.5])]
+    return [float(bound) for bound in np.nanpercentile(replicates, [100 * _TAIL, 100 - 100 * _TAIL])]
+
+
+def bounded_interval(
+    replicates: NDArray[np.float64],
+    numerators: NDArray[np.float64],
+    denominators: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> list[float]:
+    """The 95 % interval `[low, high]` of the mean of values that cannot leave `bounds`, such as a share of right rows.
+
+    It is `percentile_interval`, but for two cases in which resamples hold one value alone, and a bootstrap would say
+    that it is certain:
+
+    - All values are 1, the upper bound. Of G groups, G were then right in every row; the exact binomial interval of
+      the share of such groups (Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case
+      of the binomial*, Biometrika 26, 1934) is [0.025 ** (1 / G), 1]. A mean of values from 0 to 1 is no lower than
+      the share of groups that are 1 throughout, so that it is an interval of the mean too, for groups of like size.
+      Values that are all 0 mirror it, and other bounds stretch it.
+    - There is one group, not at a bound: how groups vary is not known, and the interval is `bounds`.
+
+    Args:
+        replicates: [B] of the mean, as `bootstrap_ratios` gives them.
+        numerators, denominators, groups: [N] each, as for `bootstrap_ratios`; a value is numerator over denominator.
+        bounds: the lowest and the highest value that there can be.
+
+    Raises:
+        ValueError: no replicate had a row, and neither case holds.
+    """
+    lowest, highest = bounds
+    counted = denominators > 0
+    values = numerators[counted] / denominators[counted]
+    n_groups = len(np.unique(groups[counted]))
+    if n_groups and (values == highest).all():
+        return [lowest + (highest - lowest) * float(_TAIL ** (1 / n_groups)), highest]
+    if n_groups and (values == lowest).all():
+        return [lowest, highest - (highest - lowest) * float(_TAIL ** (1 / n_groups))]
+    return [lowest, highest] if n_groups == 1 else percentile_interval(replicates)
 
 
 def group_indices(groups: Sequence[Any] | NDArray[Any] | None, n_rows: int) -> NDArray[np.int64]:
@@ -238,6 +278,10 @@ def structure_scores(
     kept_groups = np.unique(indices[kept], return_inverse=True)[1]
     replicates = bootstrap_ratios(numerators, denominators, kept_groups, n_bootstrap, seed)
     values = numerators.sum(axis=0) / denominators.sum(axis=0)
+    intervals = [
+        bounded_interval(replicates[:, column], numerators[:, column], denominators[:, column], kept_groups)
+        for column in range(numerators.shape[1])
+    ]
     return {
         "accuracy": float(values[0]),
         "accuracy_ties_shared": float(values[1]),
@@ -245,13 +289,13 @@ def structure_scores(
         "chance": float(np.mean(1.0 / candidates)),
         "n": int(kept.sum()),
         "n_without_rival": int((~kept).sum()),
-        "interval": percentile_interval(replicates[:, 0]),
+        "interval": intervals[0],
         "mean_reciprocal_rank_chance": float(np.mean(_expected_reciprocal_rank(candidates))),
-        "mean_reciprocal_rank_interval": percentile_interval(replicates[:, 2]),
+        "mean_reciprocal_rank_interval": intervals[2],
         "by_perturbation": {
             columns[column]: {
                 "value": float(values[3 + place]),
-                "interval": percentile_interval(replicates[:, 3 + place]),
+                "interval": intervals[3 + place],
                 "chance": 0.5,
                 "n": int(rivals[:, column].sum()),
             }

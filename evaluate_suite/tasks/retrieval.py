@@ -15,6 +15,7 @@ from ..cosine_ranks import TIE_TOLERANCE, first_right_ranks
 from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..statistics import (
+    SHARE,
     Measurement,
     chance_median_rank,
     chance_rank_distribution,
@@ -261,7 +262,7 @@ def _measure_ranks(
 ) -> dict[str, Measurement]:
     recalls = {
         f"recall_at_{k}": measure_mean(
-            (ranks <= k).astype(np.float64), groups, chance_recall(chance, k), n_bootstrap, seed
+            (ranks <= k).astype(np.float64), groups, chance_recall(chance, k), n_bootstrap, seed, SHARE
         )
         for k in RECALL_AT
     }

@@ -14,13 +14,22 @@ from evaluate_suite.tasks import counterfactual
 
 def test_an_oracle_is_right_everywhere(pairs: Dataset) -> None:
     tree = counterfactual.evaluate(Embeddings(oracle(pairs)), pairs, n_bootstrap=20)
-    assert tree["accuracy"] == {"value": 1, "interval": [1, 1], "chance": 0.5, "n": 7}
+    four_studies = pytest.approx([0.025 ** (1 / 4), 1])
+    assert tree["accuracy"] == {"value": 1, "interval": four_studies, "chance": 0.5, "n": 7}
     assert {kind: result["n"] for kind, result in tree["by_kind"].items()} == {
         "negation": 3,
         "laterality": 1,
         "heart_size": 2,
         "finding": 1,
     }
+
+
+def test_a_kind_of_one_study_claims_no_certainty(pairs: Dataset) -> None:
+    tree = counterfactual.evaluate(Embeddings(oracle(pairs)), pairs, n_bootstrap=20)
+    for kind in ("heart_size", "laterality"):  # two pairs of one study, and one pair
+        assert tree["by_kind"][kind]["interval"] == pytest.approx([0.025, 1])
+    tied = counterfactual.evaluate(Embeddings(constant()), pairs, n_bootstrap=20)
+    assert tied["by_kind"]["heart_size"]["interval"] == [0, 1]
 
 
 def test_an_encoder_that_prefers_every_edit_is_wrong_everywhere(pairs: Dataset) -> None:

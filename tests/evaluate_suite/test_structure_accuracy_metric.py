@@ -14,10 +14,12 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from evaluate_suite.structure_accuracy import structure_accuracy as script
 from evaluate_suite.structure_accuracy.structure_accuracy import (
     bootstrap_ratios,
+    bounded_interval,
     group_indices,
     percentile_interval,
     resampled_group_counts,
@@ -194,6 +196,39 @@ def test_the_interval_is_that_of_a_loop_which_draws_whole_studies() -> None:
     assert results["interval"] == pytest.approx(intervals["accuracy"])
     assert results["mean_reciprocal_rank_interval"] == pytest.approx(intervals["reciprocal"])
     assert results["by_perturbation"]["reversed"]["interval"] == pytest.approx(intervals["reversed"])
+
+
+@pytest.mark.parametrize(("own", "right"), [(0.5, True), (0.0, False)])
+@pytest.mark.parametrize("n_studies", [1, 2, 30])
+def test_where_all_are_right_or_all_wrong_the_interval_is_the_exact_binomial_one_over_studies(
+    own: float, right: bool, n_studies: int
+) -> None:
+    scores, studies = [[own, 0.1, 0.2]] * (2 * n_studies), [row // 2 for row in range(2 * n_studies)]
+    results = structure_scores(scores, [0] * len(scores), names=NAMES, groups=studies, n_bootstrap=20)
+    exact = binomtest(n_studies if right else 0, n_studies).proportion_ci(method="exact")
+    assert results["accuracy"] == right
+    assert results["interval"] == pytest.approx([exact.low, exact.high])
+    assert results["by_perturbation"]["reversed"]["interval"] == pytest.approx([exact.low, exact.high])
+    if right:
+        assert results["mean_reciprocal_rank_interval"] == pytest.approx([exact.low, exact.high])
+
+
+def test_of_one_study_with_right_and_wrong_rows_nothing_is_known() -> None:
+    results = structure_scores([[0.5, 0.1], [0.1, 0.5]], [0, 0], groups=["one", "one"])
+    assert (results["accuracy"], results["interval"]) == (0.5, [0, 1])
+
+
+def test_other_bounds_stretch_the_exact_interval_and_equal_values_between_them_keep_the_bootstraps() -> None:
+    ones, groups = np.ones(4), np.arange(4)
+    low, high = bounded_interval(ones, ones, ones, groups, bounds=(-1.0, 1.0))
+    assert (low, high) == (pytest.approx(-1 + 2 * 0.025 ** (1 / 4)), 1)
+    assert bounded_interval(0 * ones, 0 * ones, ones, groups, bounds=(-1.0, 1.0)) == [0, 0]
+
+
+def test_only_the_groups_that_count_make_the_exact_interval() -> None:
+    numerators = np.array([1.0, 1.0, 0.0, 0.0])
+    interval = bounded_interval(np.ones(5), numerators, np.array([1.0, 1.0, 0.0, 0.0]), np.arange(4))
+    assert interval == pytest.approx([0.025**0.5, 1])
 
 
 def test_the_same_image_twice_in_its_study_does_not_narrow_the_interval() -> None:

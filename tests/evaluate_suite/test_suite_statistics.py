@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluate_suite.statistics import (
+    SHARE,
     bootstrap_medians,
     chance_median_rank,
     chance_rank_distribution,
     chance_recall,
     measure_mean,
     measure_median,
+    measure_parts,
 )
 
 
@@ -69,3 +71,21 @@ def test_a_measurement_carries_value_interval_chance_and_n() -> None:
     assert mean["interval"] == [0.5, 1.0]
     middle = measure_median(np.array([1.0, 9.0, 2.0]), np.arange(3), 50.0, n_bootstrap=500, seed=0)
     assert middle == {"value": 2.0, "interval": [1.0, 9.0], "chance": 50.0, "n": 3}
+
+
+def test_a_share_that_is_always_right_is_not_certain_but_equal_values_without_bounds_are() -> None:
+    ones, groups = np.ones(6), np.array([0, 0, 1, 1, 2, 2])
+    share = measure_mean(ones, groups, 0.5, n_bootstrap=50, seed=0, bounds=SHARE)
+    assert share["interval"] == pytest.approx([0.025 ** (1 / 3), 1])
+    assert measure_mean(ones, groups, 0.5, n_bootstrap=50, seed=0)["interval"] == [1, 1]
+    assert measure_median(ones, groups, 0.5, n_bootstrap=50, seed=0)["interval"] == [1, 1]
+
+
+def test_a_part_counts_its_own_studies_alone() -> None:
+    values, groups = np.ones((6, 2)), np.array([0, 0, 1, 1, 2, 2])
+    counted = np.column_stack([np.ones(6, dtype=bool), groups == 1])
+    whole, part = measure_parts(values, counted, groups, [0.5, 0.5], n_bootstrap=50, seed=0, bounds=SHARE)
+    assert whole is not None
+    assert part is not None
+    assert whole["interval"] == pytest.approx([0.025 ** (1 / 3), 1])
+    assert part["interval"] == pytest.approx([0.025, 1])
