@@ -17,7 +17,7 @@ from ..corruptions import CORRUPTIONS, SEVERITIES, corrupt, size_label
 from ..cosine_ranks import first_right_ranks
 from ..counterfactual_pairs import counterfactual_pairs
 from ..embeddings import paired_cosines
-from ..statistics import Measurement, chance_rank_distribution, chance_recall, measure_mean
+from ..statistics import SHARE, Measurement, chance_rank_distribution, chance_recall, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from .counterfactual import CHANCE, pair_wins
 from .retrieval import retrieval_pairs
@@ -136,7 +136,9 @@ def _scores(
         for metric, outcomes in zip(test.metrics, test.outcomes(images), strict=True):
             context.outcomes.add("robustness", f"{condition}.{metric.name}", metric.cases, metric.studies, outcomes)
             groups = group_indices(metric.studies, len(outcomes))
-            scores[metric.name] = measure_mean(outcomes, groups, metric.chance, context.n_bootstrap, context.seed)
+            scores[metric.name] = measure_mean(
+                outcomes, groups, metric.chance, context.n_bootstrap, context.seed, SHARE
+            )
     return scores
 
 
