@@ -12,6 +12,11 @@ from . import NotComputable
 
 BLIND, WRONG_IMAGE = "blind", "wrong_image"
 
+_VERDICTS = {
+    WRONG_IMAGE: "As this model takes it, the test does not need the image: with wrong images the model scores",
+    BLIND: "A model that sees no image does as well on this test: it scores",
+}
+
 Result = TypeVar("Result")
 
 CaseOutcomes = NDArray[np.float64]
@@ -77,9 +82,10 @@ def measure_controls(
             the derangements; or why there are none.
 
     Returns:
-        For each control its `Cases.measure` and `gain_over_CONTROL`. With wrong images also `needs_image`, whether the
-        whole interval of that gain is above 0, and where it is not, a `note` that says so in words. What cannot be
-        computed is named under `skipped` with its reason.
+        For each control its `Cases.measure`, and `gain_over_CONTROL`, its `Cases.gain`. With wrong images also
+        `needs_image`, whether the whole interval of that gain is above 0. Where it, or that of the gain over blind, is
+        not, a `note` says so in words, of both where it holds of both. What cannot be computed is named under
+        `skipped` with its reason.
     """
     tree: dict[str, Any] = {}
     skipped: dict[str, str] = {}
@@ -91,16 +97,24 @@ def measure_controls(
         tree[name] = cases.measure(outcomes)
         tree[f"gain_over_{name}"] = cases.gain(right, outcomes)
     if WRONG_IMAGE in tree:
-        tree["needs_image"] = tree["gain_over_wrong_image"]["interval"][0] > 0
-        if not tree["needs_image"]:
-            tree["note"] = _note(float(right[:, 0].mean()), tree["wrong_image"], tree["gain_over_wrong_image"])
-    return tree | ({"skipped": skipped} if skipped else {})
+        tree["needs_image"] = is_certain(tree[f"gain_over_{WRONG_IMAGE}"])
+    notes = [
+        f"{verdict} {compared(float(right[:, 0].mean()), tree[name], tree[f'gain_over_{name}'])}"
+        for name, verdict in _VERDICTS.items()
+        if name in tree and not is_certain(tree[f"gain_over_{name}"])
+    ]
+    return tree | ({"note": " ".join(notes)} if notes else {}) | ({"skipped": skipped} if skipped else {})
 
 
-def _note(right: float, wrong_image: Mapping[str, Any], difference: Measurement) -> str:
-    low, high = (100 * bound for bound in difference["interval"])
+def is_certain(gain: Measurement) -> bool:
+    """Whether the whole interval of a gain is above 0."""
+    return gain["interval"][0] > 0
+
+
+def compared(model: float, control: Measurement, gain: Measurement) -> str:
+    """What a control scores, what the model does, and the gain with its interval, in words."""
+    low, high = (100 * bound for bound in gain["interval"])
     return (
-        f"As this model takes it, the test does not need the image: with wrong images the model scores "
-        f"{100 * wrong_image['value']:.1f} %, with the right ones {100 * right:.1f} %, a gain of "
-        f"{100 * difference['value']:.1f} points (95 % interval {low:.1f} to {high:.1f})."
+        f"{100 * control['value']:.1f} %, this model with the right images {100 * model:.1f} %, a gain of "
+        f"{100 * gain['value']:.1f} points (95 % interval {low:.1f} to {high:.1f})."
     )

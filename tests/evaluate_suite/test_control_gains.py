@@ -1,5 +1,7 @@
 """A model's outcomes beside those of its controls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,10 +68,52 @@ def test_a_test_that_wrong_images_do_as_well_on_is_said_not_to_need_the_image() 
     assert "note" not in worse
 
 
+def test_a_test_that_a_blind_model_does_as_well_on_is_said_to_be_so() -> None:
+    tree = measure_controls(CASES, ones := np.ones((60, 4)), {"blind": ones, "wrong_image": outcomes(0.5)})
+    assert tree["gain_over_blind"]["value"] == 0
+    assert tree["needs_image"] is True
+    assert "A model that sees no image does as well" in tree["note"]
+    assert "100.0 %, this model with the right images 100.0 %, a gain of 0.0 points" in tree["note"]
+    assert "does not need the image" not in tree["note"]
+    without_wrong_images = measure_controls(CASES, ones, {"blind": ones})
+    assert without_wrong_images["note"] == tree["note"]
+
+
+def test_where_neither_gain_is_certain_the_note_says_both() -> None:
+    right = outcomes(0.8)
+    note = measure_controls(CASES, right, {"blind": np.ones((60, 4)), "wrong_image": right})["note"]
+    assert "does not need the image" in note
+    assert "A model that sees no image does as well" in note
+
+
+def test_a_gain_has_the_parts_of_its_task_paired_and_from_the_same_resamples() -> None:
+    right, control = outcomes(0.9), outcomes(0.4)
+    tree = measure_controls(CASES, right, {"blind": control, "wrong_image": 0.5 * control})
+    for gain, other in (("gain_over_blind", control), ("gain_over_wrong_image", 0.5 * control)):
+        assert list(tree[gain]["by_kind"]) == ["one", "other"]
+        for name, rows in (("one", range(40)), ("other", range(40, 60))):
+            differences = right[rows, 0] - other[rows, 0]
+            number = tree[gain]["by_kind"][name]
+            assert number["value"] == pytest.approx(differences.mean())
+            assert (number["chance"], number["n"]) == (0, len(rows))
+            replicates = []
+            for drawn in np.random.default_rng(7).integers(STUDIES.max() + 1, size=(200, STUDIES.max() + 1)):
+                cases = [place for study in drawn for place in np.flatnonzero(STUDIES[rows] == study)]
+                replicates += [differences[cases].mean()] if cases else []
+            assert number["interval"] == pytest.approx(list(np.percentile(replicates, [2.5, 97.5])))
+
+
+def test_one_study_shows_no_gain_whatever_it_scores() -> None:
+    cases = replace(CASES, studies=np.zeros(60, dtype=np.int64))
+    tree = measure_controls(cases, np.ones((60, 4)), {"wrong_image": np.zeros((60, 4)) + 0.5})
+    assert tree["gain_over_wrong_image"]["interval"] == [-1, 1]
+    assert tree["needs_image"] is False
+
+
 def test_a_control_that_cannot_be_computed_is_skipped_with_its_reason() -> None:
     def refuse() -> np.ndarray:
         raise NotComputable("no other image")
 
-    tree = measure_controls(CASES, outcomes(0.5), {"blind": outcomes(0.5), "wrong_image": computed(refuse)})
+    tree = measure_controls(CASES, np.ones((60, 4)), {"blind": outcomes(0.5), "wrong_image": computed(refuse)})
     assert set(tree) == {"blind", "gain_over_blind", "skipped"}
     assert tree["skipped"] == dict.fromkeys(["wrong_image", "gain_over_wrong_image", "needs_image"], "no other image")

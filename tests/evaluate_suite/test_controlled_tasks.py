@@ -80,7 +80,28 @@ def test_an_oracle_needs_the_image(task: str, test_split: Dataset, train_split: 
     assert tree["accuracy"]["value"] == 1
     assert tree["needs_image"] is True
     assert tree["gain_over_wrong_image"]["interval"][0] > 0.3
-    assert "note" not in tree
+    assert "does not need the image" not in tree.get("note", "")
+
+
+def test_a_blind_model_that_does_as_well_is_noted_on_structure_and_not_where_there_is_a_gain(
+    test_split: Dataset, train_split: Dataset
+) -> None:
+    given = context(oracle(test_split), test_split, train_split)
+    tree = structure.run(given)
+    assert tree["gain_over_blind"]["value"] == 0
+    assert "A model that sees no image does as well" in tree["note"]
+    assert "note" not in counterfactual.run(given)
+
+
+@pytest.mark.parametrize(("task", "group"), [("structure", "by_perturbation"), ("counterfactual", "by_kind")])
+def test_gains_are_given_for_every_part(task: str, group: str, test_split: Dataset, train_split: Dataset) -> None:
+    tree = RUNS[task](context(stranger(), test_split, train_split))
+    for control in ("blind", "wrong_image"):
+        gains = tree[f"gain_over_{control}"][group]
+        assert set(gains) == set(tree[group])
+        for name, gain in gains.items():
+            assert gain["value"] == pytest.approx(tree[group][name]["value"] - tree[control][group][name]["value"])
+            assert gain["n"] == tree[group][name]["n"]
 
 
 def test_a_model_that_ignores_the_image_is_perfect_on_structure_and_flagged(

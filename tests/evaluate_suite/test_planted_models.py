@@ -75,7 +75,12 @@ def test_a_model_that_reads_the_labels_is_right_everywhere_and_needs_the_image(r
     assert reader[task]["accuracy"]["value"] == 1
     assert reader[task]["gain_over_wrong_image"]["interval"][0] > 0.2
     assert reader[task]["needs_image"] is True
-    assert "note" not in reader[task]
+    assert "does not need the image" not in reader[task].get("note", "")
+
+
+def test_only_structure_is_noted_as_a_test_that_a_blind_model_does_as_well_on(reader: Tree) -> None:
+    assert "A model that sees no image does as well" in reader["structure"]["note"]
+    assert "note" not in reader["counterfactual"]
 
 
 def test_a_model_that_reads_the_labels_is_right_for_every_kind_of_edit(reader: Tree) -> None:
