@@ -5,7 +5,7 @@ has seen reports beside their edits, and prefers the text that looks less like a
 show how far such models get on tests of vision-language models.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from ..counterfactual_pairs import CounterfactualPairs
+from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edits_by_kind
 from . import NotComputable
 from .ngrams import NgramTable, Vocabulary, gram_keys
 
@@ -136,19 +136,67 @@ def pair_accuracy(model: TextScorer, pairs: TextPairs) -> float:
     return float(np.mean(wins_of(gaps)))
 
 
-def reports_to_fit(train: Dataset | None, test: Dataset) -> list[str]:
-    """The distinct reports of the training split that do not stand in the evaluated one, in their order.
+def reports_to_fit(train: Dataset | None, tested: Collection[str]) -> tuple[list[str], int]:
+    """The distinct reports of the training split that are no text of the test, in their order.
+
+    All texts of the test are left out, not its reports alone: a model that has seen an edit as a report, but not the
+    report itself, would hold the edit for the more likely one.
+
+    Args:
+        train: the training split, None where there is none.
+        tested: the reports that are tested and what they are tested against.
+
+    Returns:
+        The reports, and how many distinct ones are left out.
 
     Raises:
         NotComputable: there is no training split, or no such report.
     """
     if train is None:
         raise NotComputable("the dataset has no training split besides the evaluated one, to fit a blind model on")
-    tested = set(test["report"])
-    reports = [report for report in dict.fromkeys(train["report"]) if report not in tested]
+    distinct = dict.fromkeys(train["report"])
+    reports = [report for report in distinct if report not in tested]
     if not reports:
         raise NotComputable("every report of the training split stands in the evaluated one: none is left to fit on")
-    return reports
+    return reports, len(distinct) - len(reports)
+
+
+def edits_to_fit(train: Dataset, tested: Collection[str]) -> tuple[dict[str, set[tuple[str, str]]], int]:
+    """The distinct (report, edit) pairs of the training split, by kind, in which neither is a text of the test.
+
+    A report of the test that stands in the training split as an edit would be known as one.
+
+    Returns:
+        The pairs, and how many distinct ones are left out.
+    """
+    edits = edits_by_kind([counterfactual_pairs(train)])
+    kept = {
+        kind: {pair for pair in pairs if not any(text in tested for text in pair)} for kind, pairs in edits.items()
+    }
+    return kept, sum(map(len, edits.values())) - sum(map(len, kept.values()))
+
+
+def gaps_fitted_on_train(
+    train: Dataset | None, test: Dataset, pairs: CounterfactualPairs
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, int]]:
+    """By how much each blind model, fitted on the training split alone, prefers the report of each pair to its edit.
+
+    Args:
+        train: the training split, None where there is none.
+        test: the evaluated split.
+        pairs: P of its pairs.
+
+    Returns:
+        The gaps as `blind_gaps` gives them, and how many distinct `reports` and `edits` of the training split are left
+        out since they hold a text of the test.
+
+    Raises:
+        NotComputable: as `reports_to_fit`.
+    """
+    tested = {*test["report"], *pairs.texts}
+    reports, reports_left_out = reports_to_fit(train, tested)
+    edits, edits_left_out = edits_to_fit(train, tested)
+    return blind_gaps(reports, edits, pairs), {"reports": reports_left_out, "edits": edits_left_out}
 
 
 def blind_gaps(

@@ -1,5 +1,6 @@
 """Counterfactual: does an image score its own report above a fluent edit that contradicts it?"""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from ..balanced import balanced_pairs
 from ..context import TaskContext, Tree
 from ..controls import NotComputable
-from ..controls.blind import blind_gaps, reports_to_fit, wins_of
+from ..controls.blind import gaps_fitted_on_train, wins_of
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
 from ..controls.wrong_image import mean_over_derangements
-from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edits_by_kind
+from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs
 from ..embeddings import Embeddings, paired_cosines
 from ..figures import draw_controls
 from ..structure_accuracy.structure_accuracy import group_indices
@@ -38,7 +39,8 @@ def run(context: TaskContext) -> Tree:
 
     Returns:
         As `evaluate`, with `blind`, over all and for each kind the better of a trigram model and n-gram classifiers,
-        fitted on the training split's reports that do not stand in the evaluated one, each under `blind.models`;
+        fitted on the training split's reports and edits without the texts of the test, which are counted under
+        `blind.n_left_out`, each model under `blind.models`;
         `wrong_image`, the mean over derangements; `gain_over_blind`, `gain_over_wrong_image`, `needs_image`, and
         perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie counting as half.
 
@@ -51,9 +53,12 @@ def run(context: TaskContext) -> Tree:
         return _without_edits(data, pairs)
     images = context.embeddings.images(data)
     wins = pair_wins(context.embeddings, data, pairs, images)
-    blind = computed(lambda: _blind_wins(context, pairs))
+    fitted = computed(lambda: gaps_fitted_on_train(context.train, data, pairs))
+    blind = fitted if isinstance(fitted, NotComputable) else _wins_by_model(fitted[0])
     wrong_image = computed(lambda: _wrong_image_wins(context, pairs, images))
     tree = _with_controls(context, pairs, wins, blind, wrong_image)
+    if not isinstance(fitted, NotComputable):
+        tree[BLIND]["n_left_out"] = fitted[1]
     _keep(context, "", pairs, wins)
     context.figures.add("counterfactual", partial(draw_controls, tree), _CAPTION)
 
@@ -166,10 +171,8 @@ def _balanced(
     return tree
 
 
-def _blind_wins(context: TaskContext, pairs: CounterfactualPairs) -> ModelWins:
-    reports = reports_to_fit(context.train, context.test)
-    edits = edits_by_kind([counterfactual_pairs(context.train)])
-    return {name: wins_of(gaps) for name, gaps in blind_gaps(reports, edits, pairs).items()}
+def _wins_by_model(gaps: Mapping[str, NDArray[np.float64]]) -> ModelWins:
+    return {name: wins_of(of_model) for name, of_model in gaps.items()}
 
 
 def _wrong_image_wins(

@@ -14,6 +14,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
+from ..controls import NotComputable
 from ..controls.blind import TrigramModel, reports_to_fit
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
 from ..controls.wrong_image import mean_over_derangements
@@ -84,9 +85,10 @@ def run(context: TaskContext) -> Tree:
     """Structure accuracy with its controls.
 
     Returns:
-        As `evaluate`, with `blind`, a trigram model fitted on the training split's reports that do not stand in the
-        evaluated one; `wrong_image`, the mean over derangements; `gain_over_blind`, `gain_over_wrong_image`,
-        `needs_image`, and perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie being a miss.
+        As `evaluate`, with `blind`, a trigram model fitted on the training split's reports that are no text of the
+        test (how many are left out for it stands under `blind.n_left_out`); `wrong_image`, the mean over derangements;
+        `gain_over_blind`, `gain_over_wrong_image`, `needs_image`, and perhaps `note`, all as
+        `controls.gains.measure_controls` gives them, a tie being a miss.
     """
     data = context.test
     candidates = structure_candidates(data)
@@ -106,11 +108,14 @@ def run(context: TaskContext) -> Tree:
         n_bootstrap=context.n_bootstrap,
         seed=context.seed,
     )
+    fitted = computed(lambda: reports_to_fit(context.train, {*data["report"], *candidates.texts}))
     controls = {
-        BLIND: computed(lambda: _blind(context, candidates)[kept]),
+        BLIND: fitted if isinstance(fitted, NotComputable) else _blind(fitted[0], candidates)[kept],
         WRONG_IMAGE: computed(lambda: _wrong_image(context, candidates, images, texts)[kept]),
     }
     controlled = measure_controls(cases, _columns(right)[kept], controls)
+    if not isinstance(fitted, NotComputable):
+        controlled[BLIND]["n_left_out"] = {"reports": fitted[1]}
     skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
     tree |= controlled | ({"skipped": skipped} if skipped else {})
     _keep(context, right, candidates.names)
@@ -145,10 +150,9 @@ def changed_perturbations(data: Dataset) -> NDArray[np.bool_]:
     return np.array(changed, dtype=bool).reshape(len(data), 1 + len(names))
 
 
-def _blind(context: TaskContext, candidates: StructureCandidates) -> NDArray[np.float64]:
+def _blind(reports: list[str], candidates: StructureCandidates) -> NDArray[np.float64]:
     # Outcomes [N, 1 + P] of the trigram model.
-    model = TrigramModel(reports_to_fit(context.train, context.test))
-    return _columns(candidates.outcomes(model.scores(candidates.texts)))
+    return _columns(candidates.outcomes(TrigramModel(reports).scores(candidates.texts)))
 
 
 def _wrong_image(

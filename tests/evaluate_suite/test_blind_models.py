@@ -15,6 +15,8 @@ from evaluate_suite.controls.blind import (
     NgramClassifier,
     TrigramModel,
     blind_gaps,
+    edits_to_fit,
+    gaps_fitted_on_train,
     pair_accuracy,
     pair_gaps,
     reports_to_fit,
@@ -121,14 +123,48 @@ def test_a_classifier_with_nothing_to_learn_scores_every_text_the_same(pairs: li
     assert NgramClassifier(pairs).scores([]).tolist() == []
 
 
-def test_blind_models_are_fitted_on_distinct_training_reports_that_are_not_tested() -> None:
+def test_blind_models_are_fitted_on_distinct_training_reports_that_are_no_text_of_the_test() -> None:
     train = dataset([pair(0, "s", "clear"), pair(1, "s", "clear"), pair(2, "t", "mass"), pair(3, "u", "nodule")])
-    test = dataset([pair(4, "v", "mass")])
-    assert reports_to_fit(train, test) == ["clear", "nodule"]
+    assert reports_to_fit(train, {"mass"}) == (["clear", "nodule"], 1)
     with pytest.raises(NotComputable, match="no training split"):
-        reports_to_fit(None, test)
+        reports_to_fit(None, {"mass"})
     with pytest.raises(NotComputable, match="every report of the training split"):
-        reports_to_fit(test, train)
+        reports_to_fit(train, {"clear", "mass", "nodule"})
+
+
+def test_training_edits_with_a_text_of_the_test_are_left_out_and_counted() -> None:
+    train = dataset(
+        [
+            pair(0, "s", "clear", counterfactuals={"finding": "mass", "negation": "not clear"}),
+            pair(1, "t", "nodule", counterfactuals={"finding": "cavity"}),
+            pair(2, "u", "mass", counterfactuals={"finding": "clear"}),
+            pair(3, "u", "mass", counterfactuals={"finding": "clear"}),
+        ]
+    )
+    kept, left_out = edits_to_fit(train, {"mass"})
+    assert kept == {"finding": {("nodule", "cavity")}, "negation": {("clear", "not clear")}}
+    assert left_out == 2
+
+
+def test_a_tested_report_that_training_knows_as_an_edit_does_not_look_like_one() -> None:
+    words = ("one", "two", "three", "four", "five", "six")
+    edit_of = [
+        pair(grey, f"s{grey}", f"{word} clear", counterfactuals={"finding": "a mass here"})
+        for grey, word in enumerate(words)
+    ]
+    test = dataset([pair(9, "t", "a mass here", counterfactuals={"finding": "nothing here"})])
+    gaps, n_left_out = gaps_fitted_on_train(dataset(edit_of), test, counterfactual_pairs(test))
+    assert gaps["ngram"].tolist() == [0]
+    assert n_left_out == {"reports": 0, "edits": 6}
+
+
+def test_a_training_report_that_is_tested_as_an_edit_is_not_fitted_on() -> None:
+    train = dataset([pair(0, "s", "a mass"), pair(1, "t", "a mass here"), pair(2, "u", "no rib here")])
+    test = dataset([pair(9, "v", "no mass", counterfactuals={"negation": "a mass"})])
+    gaps, n_left_out = gaps_fitted_on_train(train, test, counterfactual_pairs(test))
+    others = TrigramModel(["a mass here", "no rib here"])
+    assert gaps["trigram"] == others.scores(["no mass"]) - others.scores(["a mass"])
+    assert n_left_out == {"reports": 1, "edits": 0}
 
 
 def test_a_classifier_learns_one_kind_and_only_from_the_reports_that_it_may_see() -> None:

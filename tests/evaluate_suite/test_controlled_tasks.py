@@ -228,6 +228,14 @@ def test_blind_models_are_at_chance_on_the_balanced_subset(test_split: Dataset, 
     assert set(balanced["blind_fitted_on_train"]["models"]) == {"trigram", "ngram"}
 
 
+def test_training_texts_that_are_tested_are_counted(test_split: Dataset, train_split: Dataset) -> None:
+    left_out = {
+        task: run(context(stranger(), test_split, train_split))["blind"]["n_left_out"] for task, run in RUNS.items()
+    }
+    # Of four studies of the test split, which stand in the training split too, the first has no side to swap.
+    assert left_out == {"structure": {"reports": 4}, "counterfactual": {"reports": 4, "edits": 7}}
+
+
 def test_without_a_training_split_the_blind_models_are_skipped_with_their_reason(test_split: Dataset) -> None:
     for task, run in RUNS.items():
         tree = run(context(stranger(), test_split))
