@@ -11,7 +11,8 @@ The subset depends on the data alone. Either half of the reports, by a hash, is 
 the other half, and which pairs of a cell are kept goes by a hash too.
 
 It is at chance for these two models, not for all: those fitted on other reports differ on pairs that are nearly even,
-and a classifier trained on the subset itself may find what these two overlook.
+and a classifier trained on the subset itself may find what these two overlook. So the models fitted on the training
+split, which chose nothing, are measured on it too, and `off_chance` tells of each whether it is near chance.
 """
 
 import csv
@@ -30,6 +31,13 @@ from .counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edi
 
 CELLS = 4
 """Into how many cells each gap is cut on either side of 0, by its quantiles within a kind of edit."""
+
+
+OVERALL_TOLERANCE, KIND_TOLERANCE = 0.02, 0.05
+"""How far from a half a blind model may be, over all pairs and on each kind, for a subset to count as balanced."""
+
+_ALL = "all"
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,27 @@ def refine(gaps: NDArray[np.float64], cells: int = CELLS) -> NDArray[np.bool_]:
         rank_in_cell[members] = np.arange(members.sum())
     sizes = np.bincount(codes + width * width, minlength=2 * width * width + 1)
     return rank_in_cell < sizes[width * width - codes]
+
+
+def off_chance(wins: NDArray[np.float64], pairs: CounterfactualPairs) -> dict[str, float]:
+    """Where a blind model is further from a half than the tolerances: its accuracy, over `all` and by kind.
+
+    Args:
+        wins: [P] who wins each pair, 1 the report, 0.5 neither, 0 the edit; P at least 1.
+        pairs: the P pairs.
+
+    Returns:
+        Nothing where the pairs are balanced for the model.
+    """
+    accuracies = {pairs.names[kind]: float(wins[pairs.kinds == kind].mean()) for kind in np.unique(pairs.kinds)}
+    numbers = {_ALL: (float(wins.mean()), OVERALL_TOLERANCE)}
+    numbers |= {name: (accuracy, KIND_TOLERANCE) for name, accuracy in accuracies.items()}
+    return {name: value for name, (value, tolerance) in numbers.items() if abs(value - 0.5) > tolerance + _ROUNDING}
+
+
+def percents(accuracies: Mapping[str, float]) -> str:
+    """What `off_chance` found, in words: `all 53.1 %, negation 57.2 %`."""
+    return ", ".join(f"{name.replace('_', ' ')} {100 * value:.1f} %" for name, value in accuracies.items())
 
 
 def write_selection(path: Path, data: Dataset, subset: BalancedPairs) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import GAIN, SHARE, Bounds, Measurement, measure_parts
+from ..statistics import GAIN, SHARE, Bounds, measure_parts
 from . import NotComputable
 
 BLIND, WRONG_IMAGE = "blind", "wrong_image"
@@ -99,22 +99,22 @@ def measure_controls(
     if WRONG_IMAGE in tree:
         tree["needs_image"] = is_certain(tree[f"gain_over_{WRONG_IMAGE}"])
     notes = [
-        f"{verdict} {compared(float(right[:, 0].mean()), tree[name], tree[f'gain_over_{name}'])}"
-        for name, verdict in _VERDICTS.items()
+        verdict(name, float(right[:, 0].mean()), tree[name], tree[f"gain_over_{name}"])
+        for name in _VERDICTS
         if name in tree and not is_certain(tree[f"gain_over_{name}"])
     ]
     return tree | ({"note": " ".join(notes)} if notes else {}) | ({"skipped": skipped} if skipped else {})
 
 
-def is_certain(gain: Measurement) -> bool:
+def is_certain(gain: Mapping[str, Any]) -> bool:
     """Whether the whole interval of a gain is above 0."""
     return gain["interval"][0] > 0
 
 
-def compared(model: float, control: Measurement, gain: Measurement) -> str:
-    """What a control scores, what the model does, and the gain with its interval, in words."""
+def verdict(name: str, model: float, control: Mapping[str, Any], gain: Mapping[str, Any]) -> str:
+    """What it means that the gain over a control, `blind` or `wrong_image`, may be none, in words with the numbers."""
     low, high = (100 * bound for bound in gain["interval"])
     return (
-        f"{100 * control['value']:.1f} %, this model with the right images {100 * model:.1f} %, a gain of "
-        f"{100 * gain['value']:.1f} points (95 % interval {low:.1f} to {high:.1f})."
+        f"{_VERDICTS[name]} {100 * control['value']:.1f} %, this model with the right images {100 * model:.1f} %, a "
+        f"gain of {100 * gain['value']:.1f} points (95 % interval {low:.1f} to {high:.1f})."
     )

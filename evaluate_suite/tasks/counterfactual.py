@@ -8,11 +8,11 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..balanced import balanced_pairs
+from ..balanced import balanced_pairs, off_chance, percents
 from ..context import TaskContext, Tree
 from ..controls import NotComputable
 from ..controls.blind import gaps_fitted_on_train, wins_of
-from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
+from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, is_certain, measure_controls, verdict
 from ..controls.wrong_image import mean_over_derangements
 from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs
 from ..embeddings import Embeddings, paired_cosines
@@ -21,6 +21,9 @@ from ..structure_accuracy.structure_accuracy import group_indices
 
 CHANCE = 0.5
 """Of two candidates, and a tie counts as half."""
+
+BLIND_ON_TRAIN = "blind_fitted_on_train"
+"""The blind models of the whole split, on the balanced subset, which others chose."""
 
 ModelWins = dict[str, NDArray[np.float64]]
 """By blind model, who wins each pair [P]."""
@@ -45,7 +48,9 @@ def run(context: TaskContext) -> Tree:
         perhaps `note`, all as `controls.gains.measure_controls` gives them, a tie counting as half.
 
         `balanced` has the same for the subset that `balanced_pairs` chooses. There `blind` are the models that it was
-        chosen with, fitted on one half of all reports each; `blind_fitted_on_train` are the task's own.
+        chosen with, fitted on one half of all reports each; `blind_fitted_on_train` are the task's own, which chose
+        nothing, with `gain_over_blind_fitted_on_train`. `at_chance` tells of each model whether `balanced.off_chance`
+        finds it near a half, over all and on every kind.
     """
     data = context.test
     pairs = counterfactual_pairs(data)
@@ -162,13 +167,39 @@ def _balanced(
     wrong_images = wrong_image if isinstance(wrong_image, NotComputable) else wrong_image[chosen]
     tree = _with_controls(context, pairs, wins[chosen], choosing, wrong_images)
     del tree["n_null"]  # of the whole split
-    if not isinstance(blind, NotComputable):
+    tree["at_chance"] = {BLIND: _at_chance(choosing, pairs)}
+    if isinstance(blind, NotComputable):
+        left_out = dict.fromkeys([BLIND_ON_TRAIN, f"gain_over_{BLIND_ON_TRAIN}"], str(blind))
+        tree["skipped"] = tree.get("skipped", {}) | left_out
+    else:
+        models = {name: model_wins[chosen] for name, model_wins in blind.items()}
         cases = _cases(pairs, _studies(context.test, pairs), context.n_bootstrap, context.seed)
-        tree["blind_fitted_on_train"] = _measure_blind(
-            cases, pairs, {name: model_wins[chosen] for name, model_wins in blind.items()}
-        )
+        tree |= _beside_blind_on_train(cases, pairs, wins[chosen], models)
+        tree["at_chance"][BLIND_ON_TRAIN] = _at_chance(models, pairs)
     _keep(context, "balanced.", pairs, wins[chosen])
     return tree
+
+
+def _beside_blind_on_train(
+    cases: Cases, pairs: CounterfactualPairs, wins: NDArray[np.float64], models: ModelWins
+) -> Tree:
+    blind = _measure_blind(cases, pairs, models)
+    gain = cases.gain(_columns(wins, pairs), _better(models, pairs))
+    notes = [
+        f"The {name} model fitted on the training split is not at chance on the balanced subset: {percents(off)}."
+        for name, of_model in models.items()
+        if (off := off_chance(of_model, pairs))
+    ]
+    if not is_certain(gain):
+        notes.append(verdict(BLIND, float(wins.mean()), blind, gain))
+    return {
+        BLIND_ON_TRAIN: blind | ({"note": " ".join(notes)} if notes else {}),
+        f"gain_over_{BLIND_ON_TRAIN}": gain,
+    }
+
+
+def _at_chance(models: ModelWins, pairs: CounterfactualPairs) -> dict[str, bool]:
+    return {name: not off_chance(wins, pairs) for name, wins in models.items()}
 
 
 def _wins_by_model(gaps: Mapping[str, NDArray[np.float64]]) -> ModelWins:

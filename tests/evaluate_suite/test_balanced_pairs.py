@@ -14,9 +14,10 @@ from hypothesis.extra.numpy import arrays
 from planted_encoders import dataset, pair
 
 from evaluate_suite import balanced_command
-from evaluate_suite.balanced import balanced_pairs, refine, write_selection
+from evaluate_suite.balanced import balanced_pairs, off_chance, percents, refine, write_selection
 from evaluate_suite.controls import NotComputable
 from evaluate_suite.controls.blind import wins_of
+from evaluate_suite.counterfactual_pairs import CounterfactualPairs, counterfactual_pairs
 
 GAPS = st.integers(0, 40).flatmap(
     lambda n: arrays(np.float64, (n, 2), elements=st.sampled_from([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0]))
@@ -141,6 +142,44 @@ def test_the_command_writes_the_file_and_prints_the_table(tmp_path: Path, capsys
     balanced_command.run(parser.parse_args(["--data", str(tmp_path), "--out", str(tmp_path / "subset.csv")]))
     n_lines = len((tmp_path / "subset.csv").read_text().splitlines()) - 1
     printed = capsys.readouterr().out.splitlines()
-    assert printed[1].split()[:3] == ["negation", "60", str(n_lines)]
-    assert printed[1].count("-> ") == printed[1].count("->  50.0") == 2
-    assert printed[2].split() == ["laterality", "0", "0", "-", "->", "-", "-", "->", "-"]
+    assert printed[2].split()[:3] == ["negation", "60", str(n_lines)]
+    assert printed[2].count("-> ") == printed[2].count("->  50.0") == 2
+    assert printed[3].split() == ["laterality", "0", "0", "-", "->", "-", "-", "->", "-"]
+    assert "trigram: 50 +- 2 % overall, +- 5 % by kind: holds" in printed
+
+
+def test_the_command_measures_the_models_fitted_on_train_too_and_says_whether_they_are_at_chance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "subset.csv")]
+    parser = argparse.ArgumentParser()
+    balanced_command.add_arguments(parser)
+    (tmp_path / "data").mkdir()
+    dataset(reports(80)).to_parquet(tmp_path / "data" / "test-00000.parquet")
+    balanced_command.run(parser.parse_args(arguments))
+    assert "fitted on the training split: none, the dataset has no training split" in capsys.readouterr().out
+
+    def always_right(train: Dataset, test: Dataset, pairs: CounterfactualPairs) -> Any:
+        return {"trigram": np.ones(len(pairs.texts))}, {}
+
+    monkeypatch.setattr(balanced_command, "gaps_fitted_on_train", always_right)
+    balanced_command.run(parser.parse_args(arguments))
+    fitted_on_train = capsys.readouterr().out.split("which chose nothing, in % right:")[1].splitlines()
+    assert fitted_on_train[2].split()[-3:] == ["100.0", "->", "100.0"]
+    told = "trigram: 50 +- 2 % overall, +- 5 % by kind: does not hold, all 100.0 %, negation 100.0 %"
+    assert fitted_on_train[-1] == told
+
+
+def test_off_chance_tells_where_a_model_is_further_from_a_half_than_the_tolerances() -> None:
+    rows = [pair(grey, "s", f"{grey}", counterfactuals={"negation": "a", "finding": "b"}) for grey in range(100)]
+    pairs = counterfactual_pairs(dataset(rows))
+    negation = pairs.kinds == pairs.names.index("negation")
+    wins = np.zeros(200)
+    wins[np.flatnonzero(negation)[:55]] = 1
+    wins[np.flatnonzero(~negation)[:47]] = 1
+    assert off_chance(wins, pairs) == {}
+    wins[np.flatnonzero(negation)[55]] = 1
+    assert off_chance(wins, pairs) == {"negation": 0.56}
+    wins[np.flatnonzero(~negation)[47:50]] = 1
+    assert off_chance(wins, pairs) == {"all": 0.53, "negation": 0.56}
+    assert percents(off_chance(wins, pairs)) == "all 53.0 %, negation 56.0 %"

@@ -228,6 +228,36 @@ def test_blind_models_are_at_chance_on_the_balanced_subset(test_split: Dataset, 
     assert set(balanced["blind_fitted_on_train"]["models"]) == {"trigram", "ngram"}
 
 
+def test_the_balanced_subset_is_held_against_blind_models_that_did_not_choose_it(
+    test_split: Dataset, train_split: Dataset
+) -> None:
+    balanced = counterfactual.run(context(oracle(test_split), test_split, train_split))["balanced"]
+    blind, gain = balanced["blind_fitted_on_train"], balanced["gain_over_blind_fitted_on_train"]
+    assert set(blind["by_kind"]) == set(gain["by_kind"]) == {"negation", "laterality"}
+    assert gain["value"] == pytest.approx(balanced["accuracy"]["value"] - blind["value"])
+    for kind, number in blind["by_kind"].items():
+        expected = balanced["by_kind"][kind]["value"] - number["value"]
+        assert gain["by_kind"][kind]["value"] == pytest.approx(expected)
+    assert balanced["at_chance"]["blind"] == {"trigram": True, "ngram": True}
+    for name, held in balanced["at_chance"]["blind_fitted_on_train"].items():
+        model = blind["models"][name]
+        near = [abs(kind["value"] - 0.5) <= 0.05 for kind in model["by_kind"].values()]
+        assert held == (abs(model["value"] - 0.5) <= 0.02 and all(near))
+        assert held != (f"The {name} model fitted on the training split is not at chance" in blind.get("note", ""))
+
+
+def test_a_balanced_subset_on_which_the_models_fitted_on_train_do_as_well_is_noted(
+    test_split: Dataset, train_split: Dataset
+) -> None:
+    balanced = counterfactual.run(context(constant(), test_split, train_split))["balanced"]
+    assert "A model that sees no image does as well" in balanced["blind_fitted_on_train"]["note"]
+    without = counterfactual.run(context(constant(), test_split))["balanced"]
+    for name in ("blind_fitted_on_train", "gain_over_blind_fitted_on_train"):
+        assert name not in without
+        assert "no training split" in without["skipped"][name]
+    assert set(without["at_chance"]) == {"blind"}
+
+
 def test_training_texts_that_are_tested_are_counted(test_split: Dataset, train_split: Dataset) -> None:
     left_out = {
         task: run(context(stranger(), test_split, train_split))["blind"]["n_left_out"] for task, run in RUNS.items()
