@@ -60,8 +60,8 @@ def run(context: TaskContext) -> Tree:
     wins = pair_wins(context.embeddings, data, pairs, images)
     fitted = computed(lambda: gaps_fitted_on_train(context.train, data, pairs))
     blind = fitted if isinstance(fitted, NotComputable) else _wins_by_model(fitted[0])
-    wrong_image = computed(lambda: _wrong_image_wins(context, pairs, images))
-    tree = _with_controls(context, pairs, wins, blind, wrong_image)
+    wrong_image = computed(lambda: _wrong_image_wins(context.embeddings, data, pairs, images, context.seed))
+    tree = _with_controls(wins, pairs, _cases(data, pairs, context.n_bootstrap, context.seed), wrong_image, blind)
     if not isinstance(fitted, NotComputable):
         tree[BLIND]["n_left_out"] = fitted[1]
     _keep(context, "", pairs, wins)
@@ -75,7 +75,9 @@ def run(context: TaskContext) -> Tree:
 
 
 def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """Counterfactual accuracy of a model, by the cosine of image and report; a tie counts as half.
+    """Counterfactual accuracy of a model, by the cosine of image and report, beside that with wrong images.
+
+    A tie counts as half.
 
     Args:
         embeddings: the model's embeddings.
@@ -85,14 +87,17 @@ def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, 
 
     Returns:
         `{"accuracy", "by_kind": {KIND: ...}, "n_null": {KIND: rows without that edit}}`, the first two of
-        `Measurement`s over pairs of report and edit. What cannot be computed is left out and named under `skipped`
-        with its reason.
+        `Measurement`s over pairs of report and edit; `wrong_image`, the mean over derangements, with
+        `gain_over_wrong_image`, `needs_image`, and perhaps `note`, as `controls.gains.measure_controls` gives them.
+        What cannot be computed is left out and named under `skipped` with its reason.
     """
     pairs = counterfactual_pairs(data)
     if not pairs.texts:
         return _without_edits(data, pairs)
-    wins = pair_wins(embeddings, data, pairs, embeddings.images(data))
-    return measure_pairs(wins, pairs, _studies(data, pairs), n_bootstrap=n_bootstrap, seed=seed)
+    images = embeddings.images(data)
+    wins = pair_wins(embeddings, data, pairs, images)
+    wrong_image = computed(lambda: _wrong_image_wins(embeddings, data, pairs, images, seed))
+    return _with_controls(wins, pairs, _cases(data, pairs, n_bootstrap, seed), wrong_image)
 
 
 def pair_wins(
@@ -123,9 +128,13 @@ def measure_pairs(
     seed: int = 0,
 ) -> dict[str, Any]:
     """The task's tree from the wins [P] of its pairs and the index of each pair's study [P]."""
-    measured = _cases(pairs, studies, n_bootstrap, seed).measure(_columns(wins, pairs))
+    return _tree(wins, pairs, _cases_of(pairs, studies, n_bootstrap, seed))
+
+
+def _tree(wins: NDArray[np.float64], pairs: CounterfactualPairs, cases: Cases) -> Tree:
+    measured = cases.measure(_columns(wins, pairs))
     by_kind = measured.pop("by_kind")
-    tree: dict[str, Any] = {"accuracy": measured, "by_kind": by_kind, "n_null": pairs.n_null}
+    tree: Tree = {"accuracy": measured, "by_kind": by_kind, "n_null": pairs.n_null}
     missing = [name for name in pairs.names if name not in by_kind]
     if missing:
         tree["skipped"] = {f"by_kind.{name}": "no row has such an edit" for name in missing}
@@ -133,21 +142,20 @@ def measure_pairs(
 
 
 def _with_controls(
-    context: TaskContext,
-    pairs: CounterfactualPairs,
     wins: NDArray[np.float64],
-    blind: ModelWins | NotComputable,
+    pairs: CounterfactualPairs,
+    cases: Cases,
     wrong_image: NDArray[np.float64] | NotComputable,
+    blind: ModelWins | NotComputable | None = None,
 ) -> Tree:
-    studies = _studies(context.test, pairs)
-    tree = measure_pairs(wins, pairs, studies, n_bootstrap=context.n_bootstrap, seed=context.seed)
-    cases = _cases(pairs, studies, context.n_bootstrap, context.seed)
-    controls = {
-        BLIND: blind if isinstance(blind, NotComputable) else _better(blind, pairs),
-        WRONG_IMAGE: wrong_image if isinstance(wrong_image, NotComputable) else _columns(wrong_image, pairs),
-    }
+    # Without blind models where `blind` is None.
+    controls: dict[str, NDArray[np.float64] | NotComputable] = {}
+    if blind is not None:
+        controls[BLIND] = blind if isinstance(blind, NotComputable) else _better(blind, pairs)
+    controls[WRONG_IMAGE] = wrong_image if isinstance(wrong_image, NotComputable) else _columns(wrong_image, pairs)
+    tree = _tree(wins, pairs, cases)
     controlled = measure_controls(cases, _columns(wins, pairs), controls)
-    if not isinstance(blind, NotComputable):
+    if isinstance(blind, dict):
         controlled[BLIND] = _measure_blind(cases, pairs, blind)
     skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
     return tree | controlled | ({"skipped": skipped} if skipped else {})
@@ -165,7 +173,8 @@ def _balanced(
     pairs = subset.pairs.take(chosen)
     choosing = {name: wins_of(gaps[chosen]) for name, gaps in subset.gaps.items()}
     wrong_images = wrong_image if isinstance(wrong_image, NotComputable) else wrong_image[chosen]
-    tree = _with_controls(context, pairs, wins[chosen], choosing, wrong_images)
+    cases = _cases(context.test, pairs, context.n_bootstrap, context.seed)
+    tree = _with_controls(wins[chosen], pairs, cases, wrong_images, choosing)
     del tree["n_null"]  # of the whole split
     tree["at_chance"] = {BLIND: _at_chance(choosing, pairs)}
     if isinstance(blind, NotComputable):
@@ -173,7 +182,6 @@ def _balanced(
         tree["skipped"] = tree.get("skipped", {}) | left_out
     else:
         models = {name: model_wins[chosen] for name, model_wins in blind.items()}
-        cases = _cases(pairs, _studies(context.test, pairs), context.n_bootstrap, context.seed)
         tree |= _beside_blind_on_train(cases, pairs, wins[chosen], models)
         tree["at_chance"][BLIND_ON_TRAIN] = _at_chance(models, pairs)
     _keep(context, "balanced.", pairs, wins[chosen])
@@ -207,14 +215,14 @@ def _wins_by_model(gaps: Mapping[str, NDArray[np.float64]]) -> ModelWins:
 
 
 def _wrong_image_wins(
-    context: TaskContext, pairs: CounterfactualPairs, images: NDArray[np.float32]
+    embeddings: Embeddings, data: Dataset, pairs: CounterfactualPairs, images: NDArray[np.float32], seed: int
 ) -> NDArray[np.float64]:
-    reports, edits = context.embeddings.texts(list(context.test["report"])), context.embeddings.texts(pairs.texts)
+    reports, edits = embeddings.texts(list(data["report"])), embeddings.texts(pairs.texts)
     return mean_over_derangements(
-        context.test["study_id"],
-        context.test["report"],
+        data["study_id"],
+        data["report"],
         lambda image_of_row: _wins(images, reports, edits, pairs, image_of_row),
-        seed=context.seed,
+        seed=seed,
     )
 
 
@@ -240,15 +248,16 @@ def _columns(wins: NDArray[np.float64], pairs: CounterfactualPairs) -> NDArray[n
     return np.repeat(wins[:, None], 1 + len(pairs.names), axis=1)  # [P, 1 + K]
 
 
-def _cases(pairs: CounterfactualPairs, studies: NDArray[np.int64], n_bootstrap: int, seed: int) -> Cases:
+def _cases(data: Dataset, pairs: CounterfactualPairs, n_bootstrap: int, seed: int) -> Cases:
+    studies = group_indices(list(data["study_id"]), len(data))[pairs.rows]
+    return _cases_of(pairs, studies, n_bootstrap, seed)
+
+
+def _cases_of(pairs: CounterfactualPairs, studies: NDArray[np.int64], n_bootstrap: int, seed: int) -> Cases:
     counted = np.column_stack([np.ones(len(pairs.texts), dtype=bool), _of_kind(pairs)])
     chances = [CHANCE] * counted.shape[1]
     groups = np.unique(studies, return_inverse=True)[1]
     return Cases("by_kind", pairs.names, counted, groups, chances, n_bootstrap, seed)
-
-
-def _studies(data: Dataset, pairs: CounterfactualPairs) -> NDArray[np.int64]:
-    return group_indices(list(data["study_id"]), len(data))[pairs.rows]
 
 
 def _keep(context: TaskContext, prefix: str, pairs: CounterfactualPairs, wins: NDArray[np.float64]) -> None:

@@ -4,7 +4,7 @@ A model that sees no image can score near 100 %, for the perturbations break the
 and `counterfactual` measures grounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -94,37 +94,20 @@ def run(context: TaskContext) -> Tree:
     candidates = structure_candidates(data)
     if not candidates.present[:, 1:].any():
         return _without_rivals(data)
-    images, texts = context.embeddings.images(data), context.embeddings.texts(candidates.texts)
-    scores = paired_cosines(images, texts, candidates.rows)
-    right = candidates.outcomes(scores)
-    tree = _measure(candidates, scores, list(data["study_id"]), context.n_bootstrap, context.seed)
-    kept = right.candidates > 1
-    cases = Cases(
-        group="by_perturbation",
-        names=candidates.names,
-        counted=np.column_stack([np.ones(kept.sum(), dtype=bool), right.rivals[kept, 1:]]),
-        studies=group_indices(list(data.select(np.flatnonzero(kept))["study_id"]), int(kept.sum())),
-        chances=[tree["accuracy"]["chance"], *(CHANCE_OF_PAIR for _ in candidates.names)],
-        n_bootstrap=context.n_bootstrap,
-        seed=context.seed,
-    )
     fitted = computed(lambda: reports_to_fit(context.train, {*data["report"], *candidates.texts}))
-    controls = {
-        BLIND: fitted if isinstance(fitted, NotComputable) else _blind(fitted[0], candidates)[kept],
-        WRONG_IMAGE: computed(lambda: _wrong_image(context, candidates, images, texts)[kept]),
-    }
-    controlled = measure_controls(cases, _columns(right)[kept], controls)
+    blind = fitted if isinstance(fitted, NotComputable) else _blind(fitted[0], candidates)
+    tree, right = _with_controls(
+        context.embeddings, data, candidates, {BLIND: blind}, n_bootstrap=context.n_bootstrap, seed=context.seed
+    )
     if not isinstance(fitted, NotComputable):
-        controlled[BLIND]["n_left_out"] = {"reports": fitted[1]}
-    skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
-    tree |= controlled | ({"skipped": skipped} if skipped else {})
+        tree[BLIND]["n_left_out"] = {"reports": fitted[1]}
     _keep(context, right, candidates.names)
     context.figures.add("structure", partial(draw_controls, tree), _CAPTION)
     return tree
 
 
 def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """Structure accuracy of a model, by the cosine of image and report.
+    """Structure accuracy of a model, by the cosine of image and report, beside that with wrong images.
 
     Args:
         embeddings: the model's embeddings.
@@ -133,14 +116,49 @@ def evaluate(embeddings: Embeddings, data: Dataset, *, n_bootstrap: int = 1000, 
         n_bootstrap, seed: the bootstrap over studies.
 
     Returns:
-        `{"accuracy", "mean_reciprocal_rank", "by_perturbation": {NAME: ...}}` of `Measurement`s; ties count against
-        the model. What cannot be computed is left out and named under `skipped` with its reason.
+        `{"accuracy", "mean_reciprocal_rank", "by_perturbation": {NAME: ...}}` of `Measurement`s, ties counting against
+        the model; `wrong_image`, the mean over derangements, with `gain_over_wrong_image`, `needs_image`, and perhaps
+        `note`, as `controls.gains.measure_controls` gives them. What cannot be computed is left out and named under
+        `skipped` with its reason.
     """
     candidates = structure_candidates(data)
     if not candidates.present[:, 1:].any():
         return _without_rivals(data)
-    scores = paired_cosines(embeddings.images(data), embeddings.texts(candidates.texts), candidates.rows)
-    return _measure(candidates, scores, list(data["study_id"]), n_bootstrap, seed)
+    return _with_controls(embeddings, data, candidates, {}, n_bootstrap=n_bootstrap, seed=seed)[0]
+
+
+def _with_controls(
+    embeddings: Embeddings,
+    data: Dataset,
+    candidates: StructureCandidates,
+    blind: Mapping[str, NDArray[np.float64] | NotComputable],
+    *,
+    n_bootstrap: int,
+    seed: int,
+) -> tuple[Tree, CandidateOutcomes]:
+    # The tree, with the controls in `blind`, outcomes [N, 1 + P], and wrong images; the outcomes with right images.
+    images, texts = embeddings.images(data), embeddings.texts(candidates.texts)
+    scores = paired_cosines(images, texts, candidates.rows)
+    right = candidates.outcomes(scores)
+    tree = _measure(candidates, scores, list(data["study_id"]), n_bootstrap, seed)
+    kept = right.candidates > 1
+    cases = Cases(
+        group="by_perturbation",
+        names=candidates.names,
+        counted=np.column_stack([np.ones(kept.sum(), dtype=bool), right.rivals[kept, 1:]]),
+        studies=group_indices(list(data.select(np.flatnonzero(kept))["study_id"]), int(kept.sum())),
+        chances=[tree["accuracy"]["chance"], *(CHANCE_OF_PAIR for _ in candidates.names)],
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    wrong_image = computed(lambda: _wrong_image(data, candidates, images, texts, seed))
+    controls = {
+        name: outcomes if isinstance(outcomes, NotComputable) else outcomes[kept]
+        for name, outcomes in {**blind, WRONG_IMAGE: wrong_image}.items()
+    }
+    controlled = measure_controls(cases, _columns(right)[kept], controls)
+    skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
+    return tree | controlled | ({"skipped": skipped} if skipped else {}), right
 
 
 def changed_perturbations(data: Dataset) -> NDArray[np.bool_]:
@@ -156,16 +174,20 @@ def _blind(reports: list[str], candidates: StructureCandidates) -> NDArray[np.fl
 
 
 def _wrong_image(
-    context: TaskContext, candidates: StructureCandidates, images: NDArray[np.float32], texts: NDArray[np.float32]
+    data: Dataset,
+    candidates: StructureCandidates,
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    seed: int,
 ) -> NDArray[np.float64]:
     # Outcomes [N, 1 + P].
     return mean_over_derangements(
-        context.test["study_id"],
-        context.test["report"],
+        data["study_id"],
+        data["report"],
         lambda image_of_row: _columns(
             candidates.outcomes(paired_cosines(images, texts, image_of_row[candidates.rows]))
         ),
-        seed=context.seed,
+        seed=seed,
     )
 
 
