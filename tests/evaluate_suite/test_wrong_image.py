@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluate_suite.controls import NotComputable
-from evaluate_suite.controls.wrong_image import derangements
+from evaluate_suite.controls.gains import Cases
+from evaluate_suite.controls.wrong_image import derangements, mean_over_derangements
 
 ROWS = st.lists(st.tuples(st.sampled_from("stuvw"), st.sampled_from("abcde")), min_size=1, max_size=14)
 
@@ -61,3 +62,23 @@ def test_every_allowed_image_comes_up_about_as_often() -> None:
     counts = Counter(orders[:, 0].tolist())
     assert set(counts) == set(range(2, 10))
     assert max(counts.values()) < 1.2 * min(counts.values())
+
+
+@pytest.mark.parametrize("effect_of_images", [1.0, 3.0])
+def test_images_that_raise_the_scores_of_all_texts_do_not_make_the_gain_look_certain(effect_of_images: float) -> None:
+    generator, n_rows, n_models = np.random.default_rng(0), 60, 200
+    names = [f"s{row}" for row in range(n_rows)]
+    rows, everything = np.arange(n_rows), np.ones((n_rows, 1), dtype=bool)
+    covered, found = 0, 0
+    for seed in range(n_models):
+        texts, images = generator.standard_normal((2, n_rows))
+        own = generator.standard_normal((n_rows, n_rows))
+        outcomes = (texts[:, None] + effect_of_images * images + own > 0).astype(np.float64)  # [report, image]
+        right = outcomes[rows, rows][:, None]
+        wrong = mean_over_derangements(names, names, lambda image, of=outcomes: of[rows, image][:, None], seed=seed)
+        cases = Cases("by_kind", [], everything, rows, [0.5], n_bootstrap=100, seed=seed)
+        low, high = cases.gain(right, wrong)["interval"]
+        covered += low <= 0 <= high
+        found += low > 0
+    assert covered >= 0.94 * n_models
+    assert found <= 0.03 * n_models
