@@ -20,7 +20,7 @@ def mean_over_derangements(
 ) -> NDArray[np.float64]:
     """What each case scores with wrong images, the mean over `REPEATS` derangements.
 
-    Intervals over these cases cover other reports beside the same images, for a case's mean is resampled with the study
+    Intervals over these cases cover other reports beside the same images: a case's mean is resampled with the study
     of its report. So the interval of `wrong_image` itself is too narrow for other images. That of the gain, which
     decides `needs_image`, is not: a derangement takes every image once, as often as it stands beside its own report,
     so that an image which raises the scores of all texts raises both means alike and is no part of their difference.
