@@ -64,6 +64,21 @@ def ranking_scores(
     )
 
 
+def chance_average_precision(n_positive: int, n_cases: int) -> float:
+    """The average precision expected of a random order of N cases, P of them positive.
+
+    A positive at rank k has precision (1 + (k - 1) (P - 1) / (N - 1)) / k on average, and its rank is any of 1 to N:
+    with the harmonic number H_N, that is (H_N + (P - 1) / (N - 1) (N - H_N)) / N, above the prevalence P / N, which it
+    nears as N grows. Bestgen 2015, "Exact Expected Average Precision of the Random Baseline for System Evaluation".
+
+    Args:
+        n_positive: P, 1 to N - 1.
+        n_cases: N.
+    """
+    harmonic = float((1 / np.arange(1, n_cases + 1)).sum())
+    return (harmonic + (n_positive - 1) / (n_cases - 1) * (n_cases - harmonic)) / n_cases
+
+
 def _from_zero(weights: NDArray[np.integer]) -> NDArray[np.int64]:
     # Cumulative sums along the rows, from 0: [B, N] -> [B, N + 1].
     sums = np.zeros((len(weights), weights.shape[1] + 1), dtype=np.int64)

@@ -18,7 +18,7 @@ from ..context import Statistic, TaskContext, Tree
 from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..prompts import PROMPTS
-from ..ranking import RankingScores, bootstrap_ranking, ranking_scores
+from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, ranking_scores
 from ..statistics import Measurement
 from ..structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
 
@@ -128,9 +128,10 @@ def evaluate(
 
     Returns:
         `{"auroc", "average_precision", "accuracy", "thresholds", "counts", "note"}`. The first three hold a
-        `Measurement` for each label with both values in `data`, and for their `mean`; chance is 0.5, the label's
-        prevalence and its majority's share. `counts` says for each label how many images are positive, negative,
-        uncertain and unknown. What cannot be computed is left out and named under `skipped` with its reason.
+        `Measurement` for each label with both values in `data`, and for their `mean`; chance is 0.5, the average
+        precision of a random order, which is above the label's prevalence, and the share of the label's majority.
+        `counts` says for each label how many images are positive, negative, uncertain and unknown. What cannot be
+        computed is left out and named under `skipped` with its reason.
 
     Raises:
         ValueError: a label is none of 1, 0, -1 and null.
@@ -258,13 +259,14 @@ def from_scores(
         rows = counted[:, column]
         points.append(ranking_scores(scores[rows, place], positive[rows, column], weights[:, rows]))
         replicates.append(bootstrap_ranking(scores[:, place], positive[:, column], rows, groups, n_bootstrap, seed))
-    n = counted.sum(axis=0)
-    prevalence = positive.sum(axis=0) / n
+    n, n_positive = counted.sum(axis=0), positive.sum(axis=0)
+    random_order = np.array([chance_average_precision(*sizes) for sizes in zip(n_positive, n, strict=True)])
+    prevalence = n_positive / n
     accuracies = bootstrap_ratios(right * counted, counted.astype(np.float64), groups, n_bootstrap, seed)
     accuracy = (right * counted).sum(axis=0) / n
     half = np.full(len(kept), 0.5)
     tree: Tree = {}
-    for measure, chance in (("auroc", half), ("average_precision", prevalence)):
+    for measure, chance in (("auroc", half), ("average_precision", random_order)):
         values = np.concatenate([getattr(point, measure) for point in points])
         tree[measure] = _by_label(names, values, _columns(replicates, measure), chance, counted)
     tree["accuracy"] = _by_label(names, accuracy, accuracies, np.maximum(prevalence, 1 - prevalence), counted)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from evaluate_suite.ranking import bootstrap_ranking, ranking_scores
+from evaluate_suite.ranking import bootstrap_ranking, chance_average_precision, ranking_scores
 from evaluate_suite.structure_accuracy.structure_accuracy import resampled_group_counts
 
 
@@ -49,11 +49,27 @@ def test_the_areas_are_scikit_learns(rows):
     assert areas.average_precision[0] == pytest.approx(expected)
 
 
-def test_scores_that_are_all_tied_have_exactly_the_areas_of_chance():
+def test_scores_that_are_all_tied_have_half_the_pairs_right_and_the_prevalence_as_precision():
     positive = np.array([True] * 3 + [False] * 7)
     areas = ranking_scores(np.full(10, 0.1), positive, np.ones((1, 10), dtype=np.int64))
     assert areas.auroc[0] == 0.5
     assert areas.average_precision[0] == pytest.approx(0.3, abs=1e-15)
+
+
+@pytest.mark.parametrize(("n_positive", "n_cases"), [(1, 2), (1, 6), (2, 5), (3, 12), (11, 12)])
+def test_chance_of_average_precision_is_the_mean_over_random_orders(n_positive, n_cases):
+    generator, n_orders = np.random.default_rng(0), 20_000
+    positive, ones = np.arange(n_cases) < n_positive, np.ones((1, n_cases), dtype=np.int64)
+    found = [ranking_scores(generator.random(n_cases), positive, ones).average_precision[0] for _ in range(n_orders)]
+    error = np.std(found) / np.sqrt(n_orders)
+    assert chance_average_precision(n_positive, n_cases) == pytest.approx(np.mean(found), abs=4 * error)
+
+
+def test_chance_of_average_precision_is_above_the_prevalence_and_nears_it():
+    above = [chance_average_precision(n // 10, n) - 0.1 for n in (10, 100, 1000, 10_000)]
+    assert above == sorted(above, reverse=True)
+    assert above[0] == pytest.approx(0.1 * 2.9289682539682538 - 0.1)  # one among ten: H_10 / 10
+    assert 0 < above[-1] < 0.001
 
 
 def test_a_weighting_without_one_of_the_classes_has_no_area():

@@ -64,20 +64,22 @@ def test_a_model_that_reads_the_labels_is_right_about_all_of_them():
         assert all(number["value"] == 1.0 and number["n"] == 12 for number in tree[measure].values())
 
 
-def test_chance_is_a_half_the_prevalence_and_the_share_of_the_majority():
+def test_chance_is_a_half_that_of_a_random_order_and_the_share_of_the_majority():
     data = labelled(EDEMA)
     tree = scored_by(stranger(), data)
-    assert [tree[measure]["Edema"]["chance"] for measure in zero_shot.MEASURES] == pytest.approx([1 / 2, 1 / 3, 2 / 3])
+    harmonic = sum(1 / rank for rank in range(1, 13))
+    edema, fracture = ((harmonic + (positive - 1) / 11 * (12 - harmonic)) / 12 for positive in (4, 6))
+    assert [tree[measure]["Edema"]["chance"] for measure in zero_shot.MEASURES] == pytest.approx([1 / 2, edema, 2 / 3])
     assert [tree[measure]["mean"]["chance"] for measure in zero_shot.MEASURES] == pytest.approx(
-        [1 / 2, 5 / 12, 7 / 12]
+        [1 / 2, (edema + fracture) / 2, 7 / 12]
     )
 
 
-def test_a_model_that_tells_no_image_from_another_has_exactly_the_areas_of_chance():
+def test_a_model_that_tells_no_image_from_another_has_an_auroc_of_a_half_and_the_prevalence_as_precision():
     tree = scored_by(PlantedEncoder(lambda grey: np.full(7, 7**-0.5), stranger_text), labelled(EDEMA))
-    for name in ("Edema", "Fracture", "mean"):
+    for name, prevalence in (("Edema", 1 / 3), ("Fracture", 1 / 2), ("mean", 5 / 12)):
         assert tree["auroc"][name]["value"] == 0.5
-        assert tree["average_precision"][name]["value"] == pytest.approx(tree["average_precision"][name]["chance"])
+        assert tree["average_precision"][name]["value"] == pytest.approx(prevalence)
 
 
 def stranger_text(text: str) -> np.ndarray:
