@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from transformers import ProcessorMixin
 
 from .batched import BatchedEncoder, bounded_length, evaluating
+from .errors import NotSupportedError
 from .images import as_rgb
 from .regions import check_pairs, region_maps
 
@@ -64,7 +65,7 @@ class TransformersEncoder(BatchedEncoder):
         A map covers the image as the model takes it, after its processor's resizing and cropping.
 
         Raises:
-            TypeError: `not supported: REASON`, the model has no patch vectors in the space of its texts.
+            NotSupportedError: the model has no patch vectors in the space of its texts.
             ValueError: there is not one phrase an image.
         """
         check_pairs(images, phrases)
@@ -136,7 +137,7 @@ def _patch_vectors(model: Any, outputs: Any) -> Tensor:
     reads_class_token = hasattr(vision, "post_layernorm") and hasattr(vision.embeddings, "class_embedding")
     if reads_class_token and hasattr(model, "visual_projection"):
         return model.visual_projection(vision.post_layernorm(state[:, 1:]))  # [B, M, D], without the class token
-    raise TypeError(
-        f"not supported: {type(model).__name__} does not project single patches into the space of its texts, as CLIP "
-        "projects its class token and ALIGN the mean of its regions"
+    raise NotSupportedError(
+        f"{type(model).__name__} does not project single patches into the space of its texts, as CLIP projects its "
+        "class token and ALIGN the mean of its regions"
     )

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from datasets_scripts.radiographs import UNREADABLE_IMAGE
 
 from .encoders import DualEncoder, LocalSimilarity
+from .errors import NotSupportedError
 
 _IMAGES_AT_ONCE = 256  # decoded images in memory
 _TEXTS_AT_ONCE = 2048  # many batches, of which an encoder may choose texts of similar length
@@ -98,10 +99,10 @@ class Embeddings:
         """The local score S of each image of `data` with each text, [N, T] float32; computed anew at each call.
 
         Raises:
-            TypeError: the encoder has no local features.
+            NotSupportedError: the encoder has no local features.
         """
         if not isinstance(self.encoder, LocalSimilarity):
-            raise TypeError(
+            raise NotSupportedError(
                 f"{type(self.encoder).__name__} has no local features: it lacks the method local_similarity"
             )
         return self.encoder.local_similarity(data["image"][:], texts)

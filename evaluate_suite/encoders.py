@@ -57,7 +57,7 @@ class LocalMaps(Protocol):
         cropping.
 
         Raises:
-            TypeError: `not supported: REASON`, the model has no region vectors that compare with a text.
+            NotSupportedError: the model has no region vectors that compare with a text.
         """
         ...
 
@@ -122,7 +122,7 @@ class PRDEncoder(BatchedEncoder):
         is encoded alone. A map covers the image as the model takes it, after its processor's resizing and cropping.
 
         Raises:
-            TypeError: `not supported: REASON`, the regions are no grid.
+            NotSupportedError: the regions are no grid.
             ValueError: there is not one phrase an image, or a phrase has no word.
         """
         check_pairs(images, phrases)

@@ -11,10 +11,8 @@ from tqdm import tqdm
 
 from .embeddings import Embeddings
 from .encoders import LocalMaps
+from .errors import NotSupportedError
 from .heat_maps import Box, boxes_mask, score_map, seen_box, to_pixels
-
-NOT_SUPPORTED = "not supported"
-"""How the reason begins for which an encoder has no maps (`encoders.LocalMaps`)."""
 
 _IMAGES_AT_ONCE = 64  # decoded images in memory
 
@@ -94,14 +92,12 @@ def phrase_maps(embeddings: Embeddings, data: Dataset, cases: Sequence[Grounding
     """The model's map of each case; an image is decoded once for its phrases.
 
     Raises:
-        TypeError: the encoder has no local maps, with the reason.
+        NotSupportedError: the encoder has no local maps, with the reason.
         ValueError: it gave something else than one finite two-dimensional map a case.
     """
     encoder = embeddings.encoder
     if not isinstance(encoder, LocalMaps):
-        raise TypeError(
-            f"{NOT_SUPPORTED}: {type(encoder).__name__} has no maps of phrases, it lacks the method phrase_maps"
-        )
+        raise NotSupportedError(f"{type(encoder).__name__} has no maps of phrases, it lacks the method phrase_maps")
     maps: list[CaseMap] = []
     for chunk in tqdm(list(_chunks(cases)), "maps", disable=None, leave=False):
         rows = list(dict.fromkeys(case.row for case in chunk))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from .errors import NotSupportedError
+
 
 def region_maps(
     regions: Tensor, texts: Tensor, image_size: tuple[int, int], patch_size: int | Sequence[int] | None
@@ -25,7 +27,7 @@ def region_maps(
         B maps [H, W] with H * W = M.
 
     Raises:
-        TypeError: M regions are no grid over such images.
+        NotSupportedError: M regions are no grid over such images.
     """
     scores = torch.einsum("bmd,bd->bm", regions.float(), texts.float())  # [B, M]
     rows, columns = region_grid(regions.shape[1], image_size, patch_size)
@@ -41,7 +43,7 @@ def region_grid(
     encoder has one stride, the same along rows and columns, which their number gives away.
 
     Raises:
-        TypeError: no grid of that many regions covers the image.
+        NotSupportedError: no grid of that many regions covers the image.
     """
     height, width = image_size
     if patch_size is not None:
@@ -52,7 +54,7 @@ def region_grid(
     stride = math.sqrt(height * width / regions)
     rows, columns = round(height / stride), round(width / stride)
     if rows * columns != regions:
-        raise TypeError(f"not supported: {regions} regions are no grid over images of {height} x {width} pixels")
+        raise NotSupportedError(f"{regions} regions are no grid over images of {height} x {width} pixels")
     return rows, columns
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
 from ..embeddings import Embeddings
+from ..errors import NotSupportedError
 from ..grounding_cases import (
-    NOT_SUPPORTED,
     CaseMap,
     CaseScores,
     GroundingCase,
@@ -133,10 +133,8 @@ def ground(
         return _skipped(f"none of the {len(data)} rows has a box")
     try:
         maps = phrase_maps(embeddings, data, cases)
-    except TypeError as error:
-        if not str(error).startswith(NOT_SUPPORTED):
-            raise
-        return _skipped(str(error))
+    except NotSupportedError as error:
+        return _skipped(f"not supported: {error}")
     thresholds = _thresholds(embeddings, validation)
     levels = [thresholds.of(case) for case in cases]
     scores = score_cases(cases, maps, levels)

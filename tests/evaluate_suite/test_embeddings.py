@@ -10,6 +10,7 @@ from planted_encoders import PlantedEncoder, oracle, stranger, text_vector
 
 from evaluate_suite import embeddings as embeddings_module
 from evaluate_suite.embeddings import Embeddings, paired_cosines
+from evaluate_suite.errors import NotSupportedError
 
 
 def test_an_image_is_encoded_once_whoever_asks(pairs: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,7 @@ def test_vectors_that_come_in_many_calls_are_kept_in_their_places() -> None:
 
 
 def test_an_encoder_without_local_features_is_named(pairs: Dataset) -> None:
-    with pytest.raises(TypeError, match="PlantedEncoder has no local features"):
+    with pytest.raises(NotSupportedError, match="PlantedEncoder has no local features"):
         Embeddings(oracle(pairs)).local_similarity(pairs, ["clear"])
 
 

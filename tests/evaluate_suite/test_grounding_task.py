@@ -13,6 +13,7 @@ from planted_encoders import PlantedEncoder, dataset, grey_of, pair, stranger, t
 
 from evaluate_suite.context import TaskContext
 from evaluate_suite.embeddings import Embeddings
+from evaluate_suite.errors import NotSupportedError
 from evaluate_suite.grounding_cases import grounding_cases
 from evaluate_suite.tasks import grounding
 
@@ -222,7 +223,7 @@ def test_an_encoder_without_maps_skips_the_task_with_the_reason(boxes):
 
 def test_an_encoder_that_says_it_has_no_maps_skips_the_task_with_its_reason(boxes):
     def refuse(grey: int, phrase: str) -> np.ndarray:
-        raise TypeError("not supported: its regions are in another space than its texts")
+        raise NotSupportedError("its regions are in another space than its texts")
 
     tree = ground(MapEncoder(refuse), boxes)
     assert tree == {"skipped": {"grounding": "not supported: its regions are in another space than its texts"}}
@@ -230,9 +231,9 @@ def test_an_encoder_that_says_it_has_no_maps_skips_the_task_with_its_reason(boxe
 
 def test_a_type_error_of_another_kind_is_no_reason_to_skip(boxes):
     def fail(grey: int, phrase: str) -> np.ndarray:
-        raise TypeError("unsupported operand")
+        raise TypeError("not supported: an operand")
 
-    with pytest.raises(TypeError, match="unsupported operand"):
+    with pytest.raises(TypeError, match="not supported: an operand"):
         ground(MapEncoder(fail), boxes)
 
 

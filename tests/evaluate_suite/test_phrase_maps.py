@@ -16,6 +16,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from evaluate_suite.dual_encoders import TransformersEncoder
 from evaluate_suite.encoders import LocalMaps, PRDEncoder
+from evaluate_suite.errors import NotSupportedError
 from evaluate_suite.regions import region_grid
 from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
@@ -115,7 +116,7 @@ def test_aligns_patches_are_those_whose_mean_is_the_image(images: list[Image.Ima
 @pytest.mark.parametrize("name", ["siglip", "siglip2", "vision_text_dual_encoder"])
 def test_a_model_without_patches_in_the_space_of_its_texts_says_so(name: str, images: list[Image.Image]) -> None:
     encoder = TransformersEncoder(*build(name))
-    with pytest.raises(TypeError, match=r"^not supported: \w+ does not project single patches"):
+    with pytest.raises(NotSupportedError, match=r"^\w+ does not project single patches"):
         encoder.phrase_maps(images, PHRASES)
 
 
@@ -136,5 +137,5 @@ def test_the_grid_of_patches_is_theirs(rows: int, columns: int, height: int, wid
 
 
 def test_regions_that_are_no_grid_are_not_supported() -> None:
-    with pytest.raises(TypeError, match="not supported: 7 regions are no grid over images of 64 x 64 pixels"):
+    with pytest.raises(NotSupportedError, match="7 regions are no grid over images of 64 x 64 pixels"):
         region_grid(7, (64, 64), patch_size=16)
