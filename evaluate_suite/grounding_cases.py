@@ -57,13 +57,14 @@ class CaseScores:
     Attributes:
         pointing: [C], see `heat_maps.MapScores`.
         ious: [C, T].
-        cnr: [C], NaN where undefined.
+        cnr, signed_cnr: [C], NaN where undefined.
         area: [C].
     """
 
     pointing: NDArray[np.float64]
     ious: NDArray[np.float64]
     cnr: NDArray[np.float64]
+    signed_cnr: NDArray[np.float64]
     area: NDArray[np.float64]
 
     @property
@@ -142,18 +143,20 @@ def score_cases(
             its own. The means over the R are returned; a contrast-to-noise ratio over those defined.
     """
     places = np.arange(len(cases))[:, None] if map_of_case is None else map_of_case
-    pointing, ious, cnr, area = [], [], [], []
+    pointing, ious, cnr, signed_cnr, area = [], [], [], [], []
     for case, own, of_case, levels in zip(cases, maps, places, thresholds, strict=True):
         mask = _mask_of(case, own)
         scores = [
             score_map(to_pixels(maps[place].grid, own.width, own.height, own.seen), mask, levels) for place in of_case
         ]
-        ratios = np.array([score.cnr for score in scores])
+        ratios = np.array([score.signed_cnr for score in scores])
+        defined = ratios[~np.isnan(ratios)]
         pointing.append(np.mean([score.pointing for score in scores]))
         ious.append(np.mean([score.ious for score in scores], axis=0))
-        cnr.append(float("nan") if np.isnan(ratios).all() else np.nanmean(ratios))
+        cnr.append(np.abs(defined).mean() if len(defined) else float("nan"))
+        signed_cnr.append(defined.mean() if len(defined) else float("nan"))
         area.append(scores[0].area)
-    return CaseScores(np.array(pointing), np.array(ious), np.array(cnr), np.array(area))
+    return CaseScores(*map(np.array, (pointing, ious, cnr, signed_cnr, area)))
 
 
 def _mask_of(case: GroundingCase, own: CaseMap) -> NDArray[np.bool_]:

@@ -27,15 +27,21 @@ class MapScores:
     Attributes:
         pointing: the share of the maximum's tied pixels that lie in a box: 1 or 0 where nothing is tied.
         ious: [T] intersection over union of the boxes and the map at each threshold.
-        cnr: contrast-to-noise ratio; NaN where it is undefined: the boxes leave no pixel out, or the map is constant
-            inside and constant outside and the two differ.
+        signed_cnr: contrast-to-noise ratio, negative where the map is lower in the boxes than out of them; NaN where
+            it is undefined: the boxes leave no pixel out, or the map is constant inside and constant outside and the
+            two differ.
         area: the boxes' share of the image: a random point's chance in the pointing game.
     """
 
     pointing: float
     ious: NDArray[np.float64]
-    cnr: float
+    signed_cnr: float
     area: float
+
+    @property
+    def cnr(self) -> float:
+        """The ratio without its sign, as BioViL has it: a map may shun the boxes or seek them."""
+        return abs(self.signed_cnr)
 
 
 def seen_box(encoder: object, width: int, height: int) -> Box:
@@ -135,8 +141,8 @@ def score_map(pixels: NDArray[np.float64], mask: NDArray[np.bool_], thresholds: 
     """Score a map from `to_pixels` [H, W] against the mask of its boxes [H, W].
 
     The pointing game asks whether the maximum lies in a box (Zhang et al. 2018). The contrast-to-noise ratio is
-    |mu_in - mu_out| / sqrt(var_in + var_out) over the pixels in and out of the boxes, as in BioViL (Boecking et al.
-    2022), and 0 for a flat map.
+    (mu_in - mu_out) / sqrt(var_in + var_out) over the pixels in and out of the boxes, of which BioViL (Boecking et al.
+    2022) takes the absolute value, and 0 for a flat map.
     """
     flat, inside = pixels.ravel(), mask.ravel()
     top = flat >= flat.max() - TIE_TOLERANCE
@@ -149,7 +155,7 @@ def score_map(pixels: NDArray[np.float64], mask: NDArray[np.bool_], thresholds: 
     return MapScores(
         pointing=np.count_nonzero(top & inside) / np.count_nonzero(top),
         ious=np.array(ious),
-        cnr=_contrast_to_noise(flat[inside], flat[~inside]),
+        signed_cnr=_contrast_to_noise(flat[inside], flat[~inside]),
         area=n_inside / len(flat),
     )
 
@@ -157,7 +163,7 @@ def score_map(pixels: NDArray[np.float64], mask: NDArray[np.bool_], thresholds: 
 def _contrast_to_noise(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
     if not len(outside):
         return float("nan")
-    contrast, noise = abs(inside.mean() - outside.mean()), np.sqrt(inside.var() + outside.var())
+    contrast, noise = inside.mean() - outside.mean(), np.sqrt(inside.var() + outside.var())
     if noise > 0:
         return float(contrast / noise)
-    return float("nan") if contrast > 0 else 0.0
+    return 0.0 if contrast == 0 else float("nan")

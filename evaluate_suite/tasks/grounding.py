@@ -1,8 +1,10 @@
-"""Grounding: does the heat map of a phrase lie where the radiologist drew its boxes (MS-CXR's measures)?
+"""Grounding: does the heat map of a phrase lie where the radiologist drew its boxes?
 
-Boecking et al. 2022, "Making the Most of Text Semantics to Improve Biomedical Vision-Language Processing". A map can
-beat a random point by pointing to where findings are in every chest: so `wrong_map` and the chance levels of
-`mean_iou` and `cnr` are what the same model's maps of other phrases on other images get.
+Contrast-to-noise ratio and mean IoU are those with which BioViL was measured on MS-CXR (Boecking et al. 2022, "Making
+the Most of Text Semantics to Improve Biomedical Vision-Language Processing"), the latter on maps that are scaled to 0
+to 1. A map can beat a random point by pointing to where findings are in every chest: so `wrong_map` and the chance
+levels of the other measures are what the same model's maps of other phrases on other images get, and
+`gain_over_wrong_map` is what a model's own maps have above these.
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from ..context import TaskContext, Tree
 from ..embeddings import Embeddings
 from ..errors import NotSupportedError
+from ..formatting import words
 from ..grounding_cases import (
     CaseMap,
     CaseScores,
@@ -27,10 +30,12 @@ from ..heat_map_figure import add_heat_maps
 from ..statistics import Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 
-MEASURES: tuple[str, ...] = ("pointing_game", "mean_iou", "cnr")
+MEASURES: tuple[str, ...] = ("pointing_game", "mean_iou", "cnr", "signed_cnr")
+
+WRONG_MAP, GAIN = "wrong_map", "gain_over_wrong_map"
 
 FIXED_THRESHOLDS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""MS-CXR's, over which the intersection over union is averaged where no validation split can choose one."""
+"""BioViL's on MS-CXR, over which the intersection over union is averaged where no validation split can choose one."""
 
 CANDIDATE_THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """What the validation split chooses from."""
@@ -62,12 +67,12 @@ class Thresholds:
     Attributes:
         by_label: the threshold of each label of the validation split; empty without one.
         others: the thresholds of all other labels, averaged over.
-        note: where they come from, in words.
+        source: where they come from, in words.
     """
 
     by_label: dict[str, float]
     others: tuple[float, ...]
-    note: str
+    source: str
 
     def of(self, case: GroundingCase) -> tuple[float, ...]:
         """The thresholds of a case."""
@@ -88,14 +93,20 @@ def evaluate(
         embeddings: the model's embeddings; only their encoder is used.
         data: a perturbed-pairs dataset, or what `ms_cxr.read` gives; `image`, `image_id`, `study_id` and `boxes` are
             read.
-        validation: another such, to choose the thresholds of `mean_iou`, one a label.
+        validation: another such, to choose the thresholds of `mean_iou`, one a label. BioViL's on MS-CXR, whose first
+            version has no splits, are fixed: leave it out to compare with that.
         n_bootstrap, seed: the bootstrap over studies; the seed of the wrong maps.
 
     Returns:
-        `{"pointing_game", "mean_iou", "cnr", "wrong_map", "by_label": {LABEL: {...}}, "n_undefined_cnr", "thresholds":
-        {"by_label", "others"}, "note"}`, the first four and those by label `Measurement`s over phrases. Chance is the
-        boxes' share of the image for the pointing game, and what wrong maps get for the other two; `wrong_map` is the
-        pointing game of wrong maps. What cannot be computed is left out and named under `skipped` with its reason.
+        `{"pointing_game", "mean_iou", "cnr", "signed_cnr", "wrong_map", "gain_over_wrong_map": {MEASURE: ...},
+        "by_label": {LABEL: {MEASURE: ...}}, "needs_image", "n_undefined_cnr", "thresholds": {"by_label", "others",
+        "source"}}` and perhaps `note`. Numbers are `Measurement`s over phrases. Chance is the boxes' share of the
+        image for the pointing game, and what wrong maps get for the other measures; `wrong_map` is the pointing game
+        of wrong maps. `cnr` has no sign, as BioViL's; `signed_cnr` is negative where a map shuns its boxes.
+
+        Gains are paired, case by case. `needs_image` says whether the whole interval of the pointing game's gain is
+        above 0; the `note` names each measure whose gain's is not. What cannot be computed is left out and named under
+        `skipped` with its reason.
 
     Raises:
         ValueError: the encoder's maps are no maps, or a box lies outside its image.
@@ -142,8 +153,11 @@ def ground(
     wrong = score_cases(cases, maps, levels, chosen) if chosen is not None else None
     values = _values(scores)
     tree = _as_tree(cases, scores, wrong, n_bootstrap, seed)
-    tree["thresholds"] = {"by_label": thresholds.by_label, "others": list(thresholds.others)}
-    tree["note"] = thresholds.note
+    tree["thresholds"] = {
+        "by_label": thresholds.by_label,
+        "others": list(thresholds.others),
+        "source": thresholds.source,
+    }
     return Grounding(tree, cases, maps, values)
 
 
@@ -154,16 +168,19 @@ def _skipped(reason: str) -> Grounding:
 def _thresholds(embeddings: Embeddings, validation: Dataset | None) -> Thresholds:
     cases = grounding_cases(validation) if validation is not None and "boxes" in validation.features else []
     if validation is None or not cases:
-        note = "no validation split with boxes: mean_iou is averaged over MS-CXR's five thresholds of the map, 0 to 1"
-        return Thresholds({}, FIXED_THRESHOLDS, note)
+        source = (
+            "without a validation split with boxes, the mean IoU of a phrase is that over the five thresholds of "
+            "BioViL on MS-CXR, applied to maps scaled to 0 to 1"
+        )
+        return Thresholds({}, FIXED_THRESHOLDS, source)
     maps = phrase_maps(embeddings, validation, cases)
     ious = score_cases(cases, maps, [CANDIDATE_THRESHOLDS] * len(cases)).ious
     by_label, overall = choose_thresholds(cases, ious)
-    note = (
-        f"mean_iou is at the threshold of the map, 0 to 1, that is best for the label on validation ({len(cases)} "
-        "phrases); a label that validation lacks takes the best over all"
+    source = (
+        f"the best for the label on the validation split ({len(cases)} phrases), on maps scaled to 0 to 1; a label "
+        "that it lacks takes the best over all; not to be compared with BioViL's mean IoU over fixed thresholds"
     )
-    return Thresholds(by_label, (overall,), note)
+    return Thresholds(by_label, (overall,), source)
 
 
 def choose_thresholds(cases: Sequence[GroundingCase], ious: NDArray[np.float64]) -> tuple[dict[str, float], float]:
@@ -201,7 +218,7 @@ def wrong_maps(cases: Sequence[GroundingCase], seed: int) -> NDArray[np.int64] |
 
 def _values(scores: CaseScores) -> dict[str, NDArray[np.float64]]:
     # By measure, in the order of MEASURES; each [C].
-    return dict(zip(MEASURES, (scores.pointing, scores.mean_iou, scores.cnr), strict=True))
+    return dict(zip(MEASURES, (scores.pointing, scores.mean_iou, scores.cnr, scores.signed_cnr), strict=True))
 
 
 def _as_tree(
@@ -211,12 +228,8 @@ def _as_tree(
     labels = np.array([case.label for case in cases])
     values = _values(scores)
     chances = {"pointing_game": scores.area}
-    skipped = {}
     if wrong is not None:
-        chances |= {"mean_iou": wrong.mean_iou, "cnr": wrong.cnr}
-    else:
-        reason = "no chance level: a phrase has no other phrase of another study"
-        skipped = dict.fromkeys(("mean_iou", "cnr", "wrong_map"), reason)
+        chances = _values(wrong) | chances
 
     def measure(name: str, counted: NDArray[np.bool_]) -> Measurement | None:
         if name not in chances:
@@ -226,17 +239,54 @@ def _as_tree(
     everything = np.ones(len(cases), dtype=bool)
     tree: Tree = {name: found for name in MEASURES if (found := measure(name, everything))}
     if wrong is not None:
-        tree["wrong_map"] = _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed)
-        if "cnr" not in tree:
-            skipped["cnr"] = "undefined for every phrase: its boxes leave nothing out, or nothing varies"
+        tree |= _control(tree, scores, wrong, studies, n_bootstrap, seed)
     tree["by_label"] = {
         str(label): {name: found for name in MEASURES if (found := measure(name, labels == label))}
         for label in np.unique(labels)
     }
-    tree["n_undefined_cnr"] = int(np.isnan(scores.cnr).sum())
-    if skipped:
-        tree["skipped"] = skipped
-    return tree
+    tree["n_undefined_cnr"] = int(np.isnan(scores.signed_cnr).sum())
+    skipped = _left_out(tree, wrong)
+    return tree | ({"skipped": skipped} if skipped else {})
+
+
+def _control(
+    tree: Tree, scores: CaseScores, wrong: CaseScores, studies: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> Tree:
+    # What the wrong maps get, and what the right ones have above it.
+    own, others = _values(scores), _values(wrong)
+    zeros = np.zeros(len(studies))
+    gains = {
+        name: gain
+        for name in tree
+        if (gain := _measure(own[name] - others[name], zeros, studies, n_bootstrap, seed)) is not None
+    }
+    control: Tree = {
+        WRONG_MAP: _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed),
+        GAIN: gains,
+        "needs_image": gains["pointing_game"]["interval"][0] > 0,
+    }
+    vain = [name for name, gain in gains.items() if gain["interval"][0] <= 0]
+    return control | ({"note": _note(vain, tree, gains)} if vain else {})
+
+
+def _note(vain: Sequence[str], tree: Tree, gains: dict[str, Measurement]) -> str:
+    told = []
+    for name in vain:
+        value, gain, (low, high) = tree[name]["value"], gains[name]["value"], gains[name]["interval"]
+        told.append(f"{words([name])} {value:.3f}, a gain of {gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f})")
+    return (
+        "The maps of this model keep to the boxes no better than its maps of other phrases on other images do, by "
+        f"{'; '.join(told)}: that does not show that it looks for what the phrase says."
+    )
+
+
+def _left_out(tree: Tree, wrong: CaseScores | None) -> dict[str, str]:
+    missing = [name for name in MEASURES if name not in tree]
+    if wrong is None:
+        reason = "no chance level: a phrase has no other phrase of another study"
+        return dict.fromkeys((*missing, WRONG_MAP, GAIN, "needs_image"), reason)
+    missing += [f"{GAIN}.{name}" for name in MEASURES if name not in tree[GAIN]]
+    return dict.fromkeys(missing, "undefined for every phrase: its boxes leave nothing out, or nothing varies")
 
 
 def _measure(

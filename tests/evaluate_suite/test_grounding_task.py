@@ -95,6 +95,7 @@ def test_a_model_that_points_away_from_the_boxes_never_hits_one(boxes):
     knowing = oracle(boxes)
     tree = ground(MapEncoder(lambda grey, phrase: -knowing.map_of(grey, phrase)), boxes)
     assert tree["pointing_game"]["value"] == 0.0
+    assert tree["signed_cnr"]["value"] == pytest.approx(-tree["cnr"]["value"])
 
 
 def test_chance_of_the_pointing_game_is_the_boxes_share_of_the_image(boxes):
@@ -120,8 +121,38 @@ def test_a_model_with_one_map_for_all_scores_as_its_wrong_maps_do(boxes):
     grid = np.arange(8, dtype=np.float32).reshape(2, 4)
     tree = ground(MapEncoder(lambda grey, phrase: grid), boxes)
     assert tree["wrong_map"]["value"] == pytest.approx(tree["pointing_game"]["value"])
-    for measure in ("mean_iou", "cnr"):
+    for measure in ("mean_iou", "cnr", "signed_cnr"):
         assert tree[measure]["chance"] == pytest.approx(tree[measure]["value"])
+    for gain in tree["gain_over_wrong_map"].values():
+        assert gain == {"value": pytest.approx(0), "interval": pytest.approx([0, 0]), "chance": 0.0, "n": 5}
+
+
+def test_a_model_with_one_map_for_all_is_flagged_in_words(boxes):
+    grid = np.zeros((2, 4), dtype=np.float32)
+    grid[0, 3] = 1
+    tree = ground(MapEncoder(lambda grey, phrase: grid), boxes)
+    assert tree["needs_image"] is False
+    assert "no better than its maps of other phrases on other images" in tree["note"]
+    assert "pointing game 0.000, a gain of +0.000 (95 % interval +0.000 to +0.000)" in tree["note"]
+
+
+def test_gains_over_wrong_maps_are_paired_and_a_model_that_knows_the_boxes_has_them_all():
+    rows = [row(grey, ("Nodule", f"nodule {grey}", (4 * (grey % 4), 0, 4 * (grey % 4) + 4, 4))) for grey in range(12)]
+    data = dataset(rows)
+    tree = ground(oracle(data), data, seed=2)
+    assert (tree["needs_image"], "note" in tree) == (True, False)
+    assert set(tree["gain_over_wrong_map"]) == set(grounding.MEASURES)
+    for measure, gain in tree["gain_over_wrong_map"].items():
+        wrong = tree["wrong_map"]["value"] if measure == "pointing_game" else tree[measure]["chance"]
+        assert gain["value"] == pytest.approx(tree[measure]["value"] - wrong)
+        assert 0 < gain["interval"][0] <= gain["value"] <= gain["interval"][1]
+        assert (gain["chance"], gain["n"]) == (0.0, 12)
+
+
+def test_a_gain_is_over_the_phrases_whose_ratio_is_defined(boxes):
+    whole = dataset([row(5, ("Edema", "edema everywhere", (0, 0, 16, 8))), *boxes])
+    gains = ground(stranger_maps(), whole)["gain_over_wrong_map"]
+    assert [gains[measure]["n"] for measure in grounding.MEASURES] == [6, 6, 5, 5]
 
 
 def test_wrong_maps_are_of_other_studies_and_other_phrases_and_follow_the_seed():
@@ -140,9 +171,10 @@ def test_wrong_maps_are_of_other_studies_and_other_phrases_and_follow_the_seed()
 def test_without_another_phrase_of_another_study_there_is_no_chance_level_and_the_reason_is_given():
     data = dataset([row(0, ("Nodule", "nodule", (0, 0, 4, 4))), row(1, ("Nodule", "nodule", (0, 0, 4, 4)))])
     tree = ground(stranger_maps(), data)
-    assert set(tree["skipped"]) == {"mean_iou", "cnr", "wrong_map"}
+    left_out = {"mean_iou", "cnr", "signed_cnr", "wrong_map", "gain_over_wrong_map", "needs_image"}
+    assert set(tree["skipped"]) == left_out
     assert "pointing_game" in tree
-    assert not {"mean_iou", "cnr", "wrong_map"} & set(tree)
+    assert not left_out & set(tree)
 
 
 def test_thresholds_are_those_of_the_highest_mean_iou_on_validation(boxes):
@@ -160,19 +192,20 @@ def test_thresholds_are_those_of_the_highest_mean_iou_on_validation(boxes):
     (overall,) = tree["thresholds"]["others"]
     marked = sum(value >= overall for value in np.linspace(0, 1, 16))
     assert tree["by_label"]["Mass"]["mean_iou"]["value"] == pytest.approx(marked * 4 / (64 + marked * 8 - marked * 4))
-    assert "best for the label on validation (2 phrases)" in tree["note"]
+    assert "best for the label on the validation split (2 phrases)" in tree["thresholds"]["source"]
 
 
 def test_without_validation_the_iou_is_averaged_over_the_fixed_thresholds_and_the_note_says_so(boxes):
     tree = ground(stranger_maps(), boxes, boxes.select([3]))
+    source = tree["thresholds"].pop("source")
     assert tree["thresholds"] == {"by_label": {}, "others": [0.1, 0.2, 0.3, 0.4, 0.5]}
-    assert "no validation split with boxes" in tree["note"]
+    assert "without a validation split with boxes" in source
 
 
 def test_every_number_is_that_of_an_independent_computation(boxes):
     encoder = stranger_maps()
     tree = ground(encoder, boxes)
-    found: dict[str, list[float]] = {"pointing_game": [], "mean_iou": [], "cnr": []}
+    found: dict[str, list[float]] = {measure: [] for measure in grounding.MEASURES}
     for image in boxes:
         for phrase in dict.fromkeys(box["phrase"] for box in image["boxes"]):
             grid = torch.from_numpy(encoder.map_of(grey_of(image["image"]), phrase)).double()
@@ -199,7 +232,9 @@ def test_every_number_is_that_of_an_independent_computation(boxes):
                         counts[place][1] += hit or value >= threshold
             found["pointing_game"].append(sum(tops) / len(tops))
             found["mean_iou"].append(sum(both / either for both, either in counts) / 5)
-            found["cnr"].append(abs(np.mean(inside) - np.mean(outside)) / np.sqrt(np.var(inside) + np.var(outside)))
+            contrast = np.mean(inside) - np.mean(outside)
+            found["signed_cnr"].append(contrast / np.sqrt(np.var(inside) + np.var(outside)))
+            found["cnr"].append(abs(found["signed_cnr"][-1]))
     for measure, values in found.items():
         assert tree[measure]["value"] == pytest.approx(np.mean(values), abs=1e-12)
         low, high = tree[measure]["interval"]

@@ -119,7 +119,8 @@ def test_scores_are_those_of_a_loop_over_the_pixels(seed):
         sum((value - mean) ** 2 for value in values) / len(values)
         for values, mean in zip((inside, outside), means, strict=True)
     ]
-    assert scores.cnr == pytest.approx(abs(means[0] - means[1]) / sum(variances) ** 0.5)
+    assert scores.signed_cnr == pytest.approx((means[0] - means[1]) / sum(variances) ** 0.5)
+    assert scores.cnr == abs(scores.signed_cnr)
     assert scores.area == len(inside) / 42
 
 
@@ -133,7 +134,14 @@ def test_a_flat_map_points_by_chance_and_has_no_contrast():
     scores = score_map(np.zeros((1, 4)), mask, [0.5])
     assert scores.pointing == scores.area == 0.25
     assert scores.ious.tolist() == [0.0]
-    assert scores.cnr == 0.0
+    assert scores.cnr == scores.signed_cnr == 0.0
+
+
+def test_a_map_that_shuns_the_boxes_has_a_negative_signed_ratio_of_the_same_size():
+    pixels, mask = np.array([[1.0, 0.8, 0.1, 0.0]]), np.array([[True, True, False, False]])
+    seeking, shunning = score_map(pixels, mask, [0.5]), score_map(1 - pixels, mask, [0.5])
+    assert seeking.signed_cnr > 0 > shunning.signed_cnr
+    assert seeking.cnr == pytest.approx(shunning.cnr)
 
 
 @pytest.mark.parametrize("mask", [[[True, True]], [[True, False]]], ids=["nothing outside", "nothing varies"])
