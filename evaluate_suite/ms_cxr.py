@@ -30,6 +30,9 @@ COLUMNS: tuple[str, ...] = (
 )
 """Of the CSV file; version 1.1.0 has `split` besides."""
 
+SUFFIXES: tuple[str, ...] = (".json", ".csv", ".gz")
+"""Of the annotation files."""
+
 SPLITS: Mapping[str, str] = {"train": "train", "val": "validation", "test": "test"}
 """MS-CXR's names of its splits, and ours."""
 
@@ -81,7 +84,7 @@ def read(annotations: Path, images: Path) -> dict[str, Dataset]:
 def _rows(annotations: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if annotations.suffix == ".json":
         return _json_rows(annotations)
-    if annotations.suffix in (".csv", ".gz"):
+    if annotations.suffix in SUFFIXES:
         return read_csv(annotations, COLUMNS)
     raise ValueError(f"{annotations} is neither .csv nor .json: give an MS_CXR_Local_Alignment file")
 

@@ -9,7 +9,13 @@ from .tasks import TASKS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--model", required=True, metavar="DIR_OR_ID", help="or open_clip:NAME[:WEIGHTS] or FILE.pt")
-    parser.add_argument("--data", required=True, metavar="DIR_OR_ID", help="a folder of datasets_scripts, or a Hub id")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR_OR_ID",
+        help="a folder of datasets_scripts, a Hub id, or MS-CXR's annotation file, .csv or .json, for grounding",
+    )
+    parser.add_argument("--image_root", metavar="DIR", help="the images that MS-CXR's annotation file names")
     parser.add_argument("--out", required=True, metavar="DIR", help="the report's folder, empty or new")
     parser.add_argument(
         "--tasks", metavar="T1,T2", help=f"of {', '.join(TASKS)}; all that the data has columns for by default"
@@ -35,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
         args.data,
         tasks,
         args.out,
+        image_root=args.image_root,
         split=args.split,
         batch_size=args.batch_size,
         seed=args.seed,

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from . import ms_cxr
 from .context import Figures, Picture, TaskContext, Tree
 from .data import EvaluatedData, display_name, load_evaluated, missing_columns
 from .embeddings import Embeddings
@@ -35,6 +36,7 @@ def run(
     tasks: Sequence[str] | None = None,
     out: str | Path | None = None,
     *,
+    image_root: str | Path | None = None,
     split: str | None = None,
     batch_size: int = 64,
     seed: int = 0,
@@ -47,9 +49,11 @@ def run(
 
     Args:
         model: a folder or Hub id that `load_encoder` knows, or any object with `encode_images` and `encode_texts`.
-        data: a folder that `datasets_scripts` built, a Hub id, or splits by name.
+        data: a folder that `datasets_scripts` built, a Hub id, splits by name, or MS-CXR's annotation file, whose
+            phrases and boxes suit `grounding`.
         tasks: names of `TASKS`; None for all that the data has columns for.
         out: the report's folder: `report.json`, `report.md`, `figures/`, `outcomes.parquet`; None writes nothing.
+        image_root: the folder of the images that MS-CXR's annotation file names, and only with one.
         split: the split to evaluate; None for `test`, or `validation` where there is no test.
         batch_size: images or texts that go through a loaded model at once.
         seed, n_bootstrap: of the intervals, and the seed of all else that is drawn.
@@ -70,7 +74,7 @@ def run(
         raise ValueError(f"n_bootstrap is {n_bootstrap} and seed {seed}: at least 1 resample, and a seed of 0 or more")
     if out is not None:
         check_folder(Path(out), overwrite=overwrite)
-    evaluated = load_evaluated(data, split)
+    evaluated = _evaluated_data(data, image_root, split)
     skipped = _lacking_columns(names, evaluated, named=tasks is not None)
     encoder = _encoder(model, batch_size=batch_size, device=device, processor=processor)
     context = TaskContext(
@@ -99,6 +103,20 @@ def _checked_tasks(tasks: Sequence[str] | None) -> list[str]:
     if unknown:
         raise ValueError(f"there is no task {unknown[0]!r}: there are {', '.join(TASKS)}")
     return [name for name in TASKS if tasks is None or name in tasks]
+
+
+def _evaluated_data(
+    data: str | Mapping[str, Dataset], image_root: str | Path | None, split: str | None
+) -> EvaluatedData:
+    annotations = Path(data) if isinstance(data, str) and Path(data).suffix in ms_cxr.SUFFIXES else None
+    if annotations is None and image_root is None:
+        return load_evaluated(data, split)
+    if annotations is None:
+        raise ValueError(f"image_root is {str(image_root)!r}, but data is no annotation file of MS-CXR: leave it out")
+    if image_root is None:
+        raise ValueError(f"{data} is an annotation file of MS-CXR: name the folder of its images as image_root")
+    splits = ms_cxr.read(annotations, Path(image_root))
+    return replace(load_evaluated(splits, split), name=annotations.name)
 
 
 def _lacking_columns(names: Sequence[str], evaluated: EvaluatedData, *, named: bool) -> dict[str, str]:

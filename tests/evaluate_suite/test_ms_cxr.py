@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from planted_encoders import text_vector
+from tiny_dual_encoders import save
 
 from evaluate_suite import ms_cxr
+from evaluate_suite.__main__ import main
 from evaluate_suite.embeddings import Embeddings
 from evaluate_suite.tasks import grounding
 
@@ -182,3 +184,41 @@ def test_the_grounding_task_takes_what_is_read(tmp_path, images):
     tree = grounding.evaluate(Embeddings(Encoder()), splits["test"], splits["validation"], n_bootstrap=20)
     assert tree["pointing_game"]["n"] == 3
     assert set(tree["by_label"]) == {"Atelectasis", "Edema", "Pneumothorax"}
+
+
+def evaluated(folder: Path, annotations: Path, images: Path) -> dict:
+    """The report of the command, on a tiny CLIP with random weights."""
+    arguments = ["--model", str(save("clip", folder / "clip")), "--data", str(annotations), "--tasks", "grounding"]
+    arguments += ["--image_root", str(images), "--out", str(folder / "out"), "--n_bootstrap", "20"]
+    assert main(["run", *arguments]) == 0
+    return json.loads((folder / "out" / "report.json").read_text())
+
+
+@pytest.mark.parametrize("write", [write_csv, write_json])
+def test_the_command_evaluates_an_annotation_file(tmp_path, images, write):
+    annotations = write(tmp_path)
+    report = evaluated(tmp_path, annotations, images)
+    assert (report["data"], report["split"], report["n_images"]) == (annotations.name, "test", 2)
+    tree = report["tasks"]["grounding"]
+    assert tree["pointing_game"]["n"] == 3
+    assert set(tree["by_label"]) == {"Atelectasis", "Edema", "Pneumothorax"}
+    assert set(tree["thresholds"]["by_label"]) == {"Edema"}
+    assert str(tmp_path) not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_the_first_version_is_evaluated_at_fixed_thresholds(tmp_path, images):
+    report = evaluated(tmp_path, write_csv(tmp_path, columns=ms_cxr.COLUMNS), images)
+    tree = report["tasks"]["grounding"]
+    assert tree["pointing_game"]["n"] == 4
+    assert tree["thresholds"]["others"] == list(grounding.FIXED_THRESHOLDS)
+    assert "without a validation split" in tree["thresholds"]["source"]
+
+
+def test_an_annotation_file_and_the_folder_of_its_images_go_together(tmp_path, images, capsys):
+    common = ["run", "--model", "none", "--out", str(tmp_path / "out"), "--tasks", "grounding", "--data"]
+    assert main([*common, str(write_csv(tmp_path))]) == 2
+    assert "is an annotation file of MS-CXR: name the folder of its images as image_root" in capsys.readouterr().err
+    assert main([*common, str(tmp_path), "--image_root", str(images)]) == 2
+    assert "data is no annotation file of MS-CXR: leave it out" in capsys.readouterr().err
+    assert main([*common, str(tmp_path / "absent.csv"), "--image_root", str(images)]) == 2
+    assert "absent.csv" in capsys.readouterr().err
