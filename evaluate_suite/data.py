@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, Image, load_dataset
 from datasets.data_files import EmptyDatasetError
@@ -15,6 +16,18 @@ EVALUATED: tuple[str, ...] = ("test", "validation")
 
 COLUMNS: tuple[str, ...] = ("image", "image_id", "study_id", "report")
 """What every task reads."""
+
+FINGERPRINTED: tuple[str, ...] = (
+    "image_id",
+    "study_id",
+    "report",
+    "perturbed",
+    "changed",
+    "counterfactual",
+    "labels",
+    "boxes",
+)
+"""Besides the images, what the tasks read."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +49,28 @@ class EvaluatedData:
     validation: Dataset | None
 
     def fingerprint(self) -> str:
-        """A hash of the evaluated image ids, studies and reports in their order, by which equal data are known."""
+        """A hash of all that tasks read of the evaluated rows, in their order, by which equal data are known.
+
+        Images count as they are stored, encoded; a null struct and a struct of nulls are the same.
+        """
         digest = hashlib.blake2b(digest_size=16)
-        for column in ("image_id", "study_id", "report"):
-            digest.update(json.dumps(list(self.test[column])).encode())
+        told = [column for column in FINGERPRINTED if column in self.test.column_names]
+        rows = self.test.select_columns(["image", *told]).cast_column("image", Image(decode=False))
+        for row in rows:
+            digest.update(hashlib.blake2b(_stored_bytes(row["image"])).digest())
+            digest.update(json.dumps([_without_nulls(row[column]) for column in told], sort_keys=True).encode())
         return digest.hexdigest()
+
+
+def _stored_bytes(image: Mapping[str, Any]) -> bytes:
+    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def _without_nulls(value: Any) -> Any:
+    # A null struct reads as None or as a struct of nulls, depending on where the rows come from.
+    if isinstance(value, Mapping):
+        return {name: plain for name, each in value.items() if (plain := _without_nulls(each)) is not None} or None
+    return value
 
 
 def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) -> EvaluatedData:

@@ -1,12 +1,16 @@
 """Which split is evaluated, which help, and what is said of data that cannot be."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset
+from PIL import Image as PILImage
 from PIL.Image import Image
 
 from datasets_scripts import phantom
+from datasets_scripts.perturbations import PERTURBATIONS
+from datasets_scripts.schema import CHEXPERT_LABELS, COUNTERFACTUAL_KINDS
 from evaluate_suite.data import display_name, load_evaluated
 
 
@@ -41,6 +45,31 @@ def test_equal_data_have_one_fingerprint_and_others_another(pairs: Dataset) -> N
     fingerprint = load_evaluated({"test": pairs}).fingerprint()
     assert load_evaluated({"validation": pairs.select(range(8))}).fingerprint() == fingerprint
     assert load_evaluated({"test": pairs.select(range(7))}).fingerprint() != fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": PILImage.new("L", (2, 2), 99)},
+        {"study_id": "s9"},
+        {"report": "effusion both"},
+        {"perturbed": dict.fromkeys(PERTURBATIONS, "left effusion")},
+        {"counterfactual": dict.fromkeys(COUNTERFACTUAL_KINDS)},
+        {"labels": {**dict.fromkeys(CHEXPERT_LABELS), "Edema": 1.0}},
+        {"boxes": [{"label": "Edema", "phrase": "edema", "box": [0.0, 0.0, 1.0, 1.0]}]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_a_task_reads_is_in_the_fingerprint(pairs: Dataset, change: dict[str, Any]) -> None:
+    rows = list(pairs)
+    changed = Dataset.from_list([*rows[:2], {**rows[2], **change}, *rows[3:]], features=pairs.features)
+    assert load_evaluated({"test": changed}).fingerprint() != load_evaluated({"test": pairs}).fingerprint()
+
+
+def test_a_copy_on_disk_has_the_same_fingerprint(pairs: Dataset, tmp_path: Path) -> None:
+    pairs.to_parquet(tmp_path / "test.parquet")
+    stored = load_evaluated(str(tmp_path))
+    assert stored.fingerprint() == load_evaluated({"test": pairs}).fingerprint()
 
 
 def test_a_name_has_no_folders_of_the_machine(tmp_path: Path) -> None:
