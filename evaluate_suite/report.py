@@ -26,7 +26,7 @@ def markdown(report: Tree) -> str:
     parts = [f"# {report['model']} on {report['data']}", _facts(report), _READING]
     warnings = [f"- **{words(path)}**: {note}" for path, note in flags(report["tasks"])]
     if warnings:
-        parts += ["## Tests that do not need the image", "\n".join(warnings)]
+        parts += ["## Results that say little about the image", "\n".join(warnings)]
     for task, tree in report["tasks"].items():
         parts += [f"## {words([task]).capitalize()}", *_section(tree, (task,))]
         parts += [f"![{words([task])}]({each['file']})\n\n*{each['caption']}*" for each in report["figures"][task]]
@@ -39,9 +39,9 @@ def markdown(report: Tree) -> str:
 
 
 def flags(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """The tests of a tree on which a wrong image does as well as the right one, each with what is said of it."""
-    if tree.get("needs_image") is False:
-        yield path, tree.get("note", "with the images exchanged the model scores as well: it does not need the image")
+    """The tests of a tree that a control passes as well as the model, each with the note that says so."""
+    if has_controls(tree) and "note" in tree:
+        yield path, tree["note"]
     for key, node in tree.items():
         if isinstance(node, Mapping):
             yield from flags(node, (*path, key))
@@ -84,7 +84,7 @@ def _settings(tree: Mapping[str, Any], task: str) -> list[str]:
     for path, value in others(tree):
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         if path == ("note",):
-            notes += [] if tree.get("needs_image") is False else [text]  # it stands on top
+            notes += [] if has_controls(tree) else [text]  # a test's stands on top
         elif path[-1] not in _NOTES and len(path) > 2:
             tables.setdefault(path[:-2], {}).setdefault(path[-2], {})[path[-1]] = text
         elif path[-1] not in _NOTES:

@@ -88,12 +88,22 @@ def test_a_part_of_a_task_with_controls_of_its_own_is_a_section() -> None:
     assert page.count("| accuracy | 90.0 % [85.0, 95.0] | 51.0 % [40.0, 60.0] |") == 2
 
 
-def test_a_test_that_does_not_need_the_image_is_flagged_on_top_in_words() -> None:
-    tree = {**CONTROLLED, "needs_image": False, "note": "This test does not need the image: so it is."}
+@pytest.mark.parametrize(
+    "needs_image", [False, True], ids=["a wrong image does as well", "a blind model does as well"]
+)
+def test_a_test_that_a_control_passes_as_well_is_flagged_on_top_in_words(needs_image: bool) -> None:
+    tree = {**CONTROLLED, "needs_image": needs_image, "note": "So it is."}
     page = page_of({"structure": CONTROLLED, "counterfactual": {**CONTROLLED, "balanced": tree}})
-    assert "- **counterfactual: balanced**: This test does not need the image: so it is." in page
-    assert page.index("## Tests that do not need the image") < page.index("## Structure")
-    assert "Tests that do not need" not in page_of({"counterfactual": CONTROLLED})
+    assert "- **counterfactual: balanced**: So it is." in page
+    assert page.count("So it is.") == 1
+    assert page.index("## Results that say little about the image") < page.index("## Structure")
+    assert "Results that say little" not in page_of({"counterfactual": CONTROLLED})
+
+
+def test_a_note_on_how_something_was_measured_is_no_flag() -> None:
+    page = page_of({"zero_shot": {"auroc": {"mean": number(0.8, 0.7, 0.9)}, "note": "at the best thresholds"}})
+    assert "at the best thresholds" in page
+    assert "Results that say little" not in page
 
 
 def test_a_constant_model_is_flagged_and_an_oracle_on_counterfactuals_is_not(pairs: Dataset) -> None:
