@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 from .compare import Comparison, Difference
 from .context import Picture
 from .figures import draw_points, save
-from .formatting import full_text, is_part, label, lower_is_better, number_text, table, words
+from .formatting import full_text, is_headline, is_part, label, lower_is_better, number_text, table, unit, words
 from .output import replaced_files
 from .statistics import Measurement
 from .tree import Path as TreePath
 
 PAGE, NUMBERS, CHART = "comparison.md", "comparison.json", "comparison"
 
-_HEADLINES = ("accuracy", "recall_at_1", "pointing_game")
 _CONTROLS = ("blind", "wrong_")  # how the names of numbers begin that are not the model's: none is the best
 _NO_NUMBER = "–"
 _CHART_CAPTION = "The headline numbers with 95 % intervals; dotted: by chance."
@@ -70,14 +69,10 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def draw(comparison: Comparison, figure: Figure) -> None:
-    """Draw the headline numbers, one line each and one mark a report."""
-    paths = [path for path in comparison.numbers if _is_headline(path)]
+    """Draw the headline numbers that are shares, one line each and one mark a report."""
+    paths = [path for path in comparison.numbers if is_headline(path) and unit(path) == "share"]
     series = {name: [comparison.numbers[path][place] for path in paths] for place, name in enumerate(comparison.names)}
     draw_points(figure, [words(path) for path in paths], series)
-
-
-def _is_headline(path: TreePath) -> bool:
-    return path[-1] in _HEADLINES and not is_part(path)
 
 
 def _is_control_in_detail(path: TreePath) -> bool:

@@ -1,12 +1,27 @@
 """How reports print numbers, names and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from .statistics import Measurement
 
-# Names of numbers that are shares of cases, printed in per cent; the others are printed as they are.
-_SHARES = ("accuracy", "recall_at", "pointing_game", "by_kind", "by_perturbation", "blind", "wrong_image", "wrong_map")
-_NO_SHARES = ("mean_reciprocal_rank",)
+Unit = Literal["share", "rank", "plain"]
+"""How a number is printed: as a share of cases in per cent, with one decimal place, or with three."""
+
+# By the names of numbers, and of what holds numbers of one measure.
+_MEASURES: Mapping[Unit, tuple[str, ...]] = {
+    "share": (
+        *("accuracy", "recall_at_1", "recall_at_5", "recall_at_10", "pointing_game", "wrong_map"),
+        *("by_kind", "by_perturbation", "blind", "blind_fitted_on_train", "wrong_image"),
+        *("gain_over_blind", "gain_over_wrong_image"),
+        *("structure_accuracy", "counterfactual_accuracy", "image_to_text_recall_at_1", "text_to_image_recall_at_1"),
+    ),
+    "rank": ("median_rank",),
+    "plain": ("mean_reciprocal_rank", "auroc", "average_precision", "mean_iou", "cnr"),
+}
+_UNITS: Mapping[str, Unit] = {name: unit for unit, names in _MEASURES.items() for name in names}
+_HEADLINES = ("accuracy", "recall_at_1", "pointing_game")
+_MEAN_AUROC = ("auroc", "mean")
 _PARTS = ("by_kind", "by_perturbation", "by_label")
 _UNSAID = (*_PARTS, "models")
 _IN_WORDS = {
@@ -17,19 +32,21 @@ _IN_WORDS = {
     "n_undefined_cnr": "phrases without a CNR",
     "ngram": "n-gram",
 }
-_LOWER_IS_BETTER = ("median_rank",)
 
 
-def is_share(path: Sequence[str]) -> bool:
-    """Whether the number at this path is a share of cases."""
-    if any(name in part for part in path for name in _NO_SHARES):
-        return False
-    return any(name in part for part in path for name in _SHARES)
+def unit(path: Sequence[str]) -> Unit:
+    """How the number at this path is printed, which the last measure named on it decides; `plain` where none is."""
+    return next((_UNITS[name] for name in reversed(path) if name in _UNITS), "plain")
 
 
 def lower_is_better(path: Sequence[str]) -> bool:
     """Whether the number at this path is better the lower it is, as a rank."""
-    return any(name in path[-1] for name in _LOWER_IS_BETTER)
+    return unit(path) == "rank"
+
+
+def is_headline(path: Sequence[str]) -> bool:
+    """Whether the number at this path is a main one of its task."""
+    return (path[-1] in _HEADLINES and not is_part(path)) or tuple(path[-2:]) == _MEAN_AUROC
 
 
 def is_gain(path: Sequence[str]) -> bool:
@@ -41,11 +58,13 @@ def value_text(value: float, path: Sequence[str], *, signed: bool = False) -> st
     """A value alone: `71.2 %`, `0.712` or, for a difference, `+1.3 points`."""
     signed = signed or is_gain(path)
     sign = "+" if signed else ""
-    if lower_is_better(path):
-        return f"{value:{sign}.1f}"
-    if not is_share(path):
-        return f"{value:{sign}.3f}"
-    return f"{100 * value:{sign}.1f} {'points' if signed else '%'}"
+    match unit(path):
+        case "share":
+            return f"{100 * value:{sign}.1f} {'points' if signed else '%'}"
+        case "rank":
+            return f"{value:{sign}.1f}"
+        case _:
+            return f"{value:{sign}.3f}"
 
 
 def interval_text(interval: Sequence[float], path: Sequence[str], *, signed: bool = False) -> str:
@@ -62,7 +81,12 @@ def number_text(number: Measurement, path: Sequence[str], *, signed: bool = Fals
 
 def full_text(number: Measurement, path: Sequence[str]) -> str:
     """Value, interval, chance and n: `71.2 % [68.9, 73.4] (chance 50.0 %, n 964)`."""
-    return f"{number_text(number, path)} (chance {value_text(number['chance'], path)}, n {number['n']:,})"
+    return f"{number_text(number, path)} ({chance_text(number, path)})"
+
+
+def chance_text(number: Measurement, path: Sequence[str]) -> str:
+    """What a number is to be read against: `chance 50.0 %, n 964`."""
+    return f"chance {value_text(number['chance'], path)}, n {number['n']:,}"
 
 
 def is_part(path: Sequence[str]) -> bool:
