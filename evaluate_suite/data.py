@@ -10,9 +10,13 @@ from typing import Any
 from datasets import Dataset, Image, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+from huggingface_hub import DatasetCard
 
 EVALUATED: tuple[str, ...] = ("test", "validation")
 """The splits that are evaluated when none is named: the first that the dataset has rows in."""
+
+GIVEN = "given from Python"
+"""The source of what has no folder and no id."""
 
 COLUMNS: tuple[str, ...] = ("image", "image_id", "study_id", "report")
 """What every task reads."""
@@ -35,7 +39,8 @@ class EvaluatedData:
     """One split to be evaluated, and those that help.
 
     Attributes:
-        name: of the dataset, for the report: its Hub id, or its folder's name.
+        name: of the dataset, for the report: its Hub id, or a folder's name, by its card where it has one.
+        source: the folder or Hub id as it was given, or that the splits were.
         split: the evaluated split's name.
         test: its rows, images decoded when they are read.
         train: the training split; None where the dataset has none, or where it is the evaluated one.
@@ -43,6 +48,7 @@ class EvaluatedData:
     """
 
     name: str
+    source: str
     split: str
     test: Dataset
     train: Dataset | None
@@ -83,7 +89,8 @@ def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) 
     Raises:
         ValueError: there is no such dataset, split or column; a report is empty; the message names it.
     """
-    name, splits = ("data", data) if isinstance(data, Mapping) else (display_name(data), _load(data))
+    name, source = ("data", GIVEN) if isinstance(data, Mapping) else (dataset_name(data), data)
+    splits = data if isinstance(data, Mapping) else _load(data)
     chosen = split or next((each for each in EVALUATED if len(splits.get(each, ()))), None)
     if chosen is None or chosen not in splits:
         wanted = f"no split {split!r}" if split else f"neither a {' nor a '.join(EVALUATED)} split with rows"
@@ -93,6 +100,7 @@ def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) 
     helping = {each: splits[each] for each in ("train", "validation") if each != chosen and len(splits.get(each, ()))}
     return EvaluatedData(
         name=name,
+        source=source,
         split=chosen,
         test=test.cast_column("image", Image()),
         train=helping.get("train"),
@@ -103,6 +111,13 @@ def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) 
 def display_name(source: str) -> str:
     """A model's or dataset's name without the machine's folders: the last part of a folder that exists, or the id."""
     return Path(source).resolve().name if Path(source).exists() else source
+
+
+def dataset_name(data: str) -> str:
+    """A dataset's name: that in the card of its folder, such as "PhantomCXR (default)", or `display_name`."""
+    card = Path(data) / "README.md"
+    written = DatasetCard.load(card).data.pretty_name if card.is_file() else None
+    return written or display_name(data)
 
 
 def _load(data: str) -> Mapping[str, Dataset]:

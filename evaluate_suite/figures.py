@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .context import Picture
 from .formatting import words
 from .statistics import Measurement
-from .tree import is_measurement
+from .tree import Path, is_measurement, node_at
 
 DPI = 120
 _ROW_INCHES = 0.42
@@ -22,7 +22,7 @@ _GROUPS = ("by_perturbation", "by_kind")
 _CONTROLLED = (("model", None), ("blind", "blind"), ("wrong image", "wrong_image"))
 
 
-def save(picture: Picture, folder: Path) -> Path:
+def save(picture: Picture, folder: FilePath) -> FilePath:
     """Draw a picture as `NAME.png` in a folder, which is made, and give the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(8, 4), dpi=DPI, layout="constrained")
@@ -39,7 +39,7 @@ def draw_controls(tree: Mapping[str, Any], figure: Figure) -> None:
         tree: of a task with `accuracy`, perhaps `by_kind` or `by_perturbation`, and the controls.
         figure: is drawn on.
     """
-    rows = {"accuracy": ()} | {
+    rows: dict[str, Path] = {"accuracy": ()} | {
         words([name]): (group, name) for group in _GROUPS for name in tree.get(group, {}) if group in tree
     }
     series: dict[str, list[Measurement | None]] = {}
@@ -76,11 +76,18 @@ def draw_points(
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(series) + 1, frameon=False)
 
 
-def _number(tree: Mapping[str, Any], path: Sequence[str]) -> Measurement | None:
-    node: Any = tree
-    for key in path:
-        node = node.get(key, {})
+def _number(tree: Mapping[str, Any], path: Path) -> Measurement | None:
+    node = node_at(tree, path)
     return node if is_measurement(node) else None
+
+
+def error_bars(values: NDArray[np.float64], intervals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lengths [2, N] of error bars below and above values [N], from their intervals [N, 2].
+
+    A percentile interval need not hold its value: a bar has no negative length.
+    """
+    low, high = intervals.T
+    return np.maximum([values - low, high - values], 0)
 
 
 def _draw_series(
@@ -94,9 +101,7 @@ def _draw_series(
     scale = 100 if share else 1
     there = [(place, point) for place, point in zip(places, points, strict=True) if point]
     values = np.array([scale * point["value"] for _, point in there])
-    bounds = np.array([point["interval"] for _, point in there]).reshape(-1, 2).T * scale  # [2, points]
-    # A percentile interval need not hold the value: a bar has no negative length.
-    bars = np.maximum([values - bounds[0], bounds[1] - values], 0)
+    bars = error_bars(values, scale * np.array([point["interval"] for _, point in there]).reshape(-1, 2))
     axes.errorbar(values, [place for place, _ in there], xerr=bars, fmt=marker, markersize=5, capsize=2, label=label)
 
 

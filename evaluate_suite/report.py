@@ -1,41 +1,63 @@
 """A report as one page of Markdown: no number without its interval, its chance level and its n."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .context import Tree
-from .formatting import full_text, is_gain, is_part, label, number_text, table, value_text, words
+from .formatting import chance_text, full_text, is_gain, is_part, label, number_text, table, value_text, words
+from .headlines import headlines
 from .statistics import Measurement
-from .tree import CONTROLS, SKIPPED, Path, has_controls, is_measurement, measurements, others, reasons
+from .tree import CONTROLS, SKIPPED, Path, has_controls, is_measurement, measurements, node_at, others, reasons
 
 _NOTHING = "–"
 _NOTES = ("needs_image", "note")  # they stand on top
 _READING = """Each number stands with its 95 % interval (cluster bootstrap over studies), the value by chance, and the
 number of cases n. *Blind* is a model that reads the texts alone, *wrong image* is this model with each report beside
 another study's image: a test that either of them passes measures something else than what the image shows. Gains are
-the differences to them, paired, in percentage points; by chance they are 0. All numbers, among them each blind model's
-on each part of a test, stand in `report.json`."""
+the differences to them, paired, in percentage points; by chance they are 0. Every number and setting stands in
+`report.json`."""
 
 
 def markdown(report: Tree) -> str:
-    """The page of a report.
+    """The page of a report: its main numbers, what to beware of, and then each task, its tables folded.
 
     Args:
         report: what `runner.run` returns; its figures are linked where it names them.
     """
-    parts = [f"# {report['model']} on {report['data']}", _facts(report), _READING]
-    warnings = [f"- **{words(path)}**: {note}" for path, note in flags(report["tasks"])]
+    tasks = report["tasks"]
+    parts = [f"# {report['model']} on {report['data']}", _cases(report), *_headline_table(tasks), _READING]
+    warnings = [f"- **{words(path)}**: {note}" for path, note in flags(tasks)]
     if warnings:
         parts += ["## Results that say little about the image", "\n".join(warnings)]
-    for task, tree in report["tasks"].items():
-        parts += [f"## {words([task]).capitalize()}", *_section(tree, (task,))]
+    for task, tree in tasks.items():
+        parts.append(f"## {words([task]).capitalize()}")
         parts += [f"![{words([task])}]({each['file']})\n\n*{each['caption']}*" for each in report["figures"][task]]
+        parts += _folded(f"{words([task]).capitalize()} in numbers", _section(tree, (task,)))
     left_out: dict[str, list[str]] = {}
-    for path, reason in (*report["skipped"].items(), *reasons(report["tasks"])):
+    for path, reason in (*report["skipped"].items(), *reasons(tasks)):
         left_out.setdefault(reason, []).append(f"`{path}`")
     if left_out:
         parts += ["## Left out", "\n".join(f"- {', '.join(paths)}: {reason}" for reason, paths in left_out.items())]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "## What was run", _facts(report)]) + "\n"
+
+
+def _cases(report: Tree) -> str:
+    return (
+        f"{report['n_images']:,} images of {report['n_studies']:,} studies with {report['n_reports']:,} distinct "
+        f"reports, split `{report['split']}`."
+    )
+
+
+def _headline_table(tasks: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [each.name, *_controlled_cells(each.number, [each.controls.get(control) for control in CONTROLS], each.path)]
+        for each in headlines(tasks)
+    ]
+    return [_controls_table(rows)] if rows else []
+
+
+def _folded(summary: str, parts: Sequence[str]) -> list[str]:
+    return [f"<details>\n<summary>{summary}</summary>", *parts, "</details>"] if parts else []
 
 
 def flags(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -51,15 +73,13 @@ def _facts(report: Tree) -> str:
     texts = report["texts"]
     window = "not told by the model" if texts["truncated"] is None else f"{texts['truncated']:,} truncated"
     rows = {
-        "model": report["model"],
-        "data": f"{report['data']}, split `{report['split']}`",
-        "cases": f"{report['n_images']:,} images of {report['n_studies']:,} studies, "
-        f"{report['n_reports']:,} distinct reports",
+        "model": f"`{report['sources']['model']}`",
+        "data": f"`{report['sources']['data']}`, split `{report['split']}`",
         "texts past the model's window": f"{window} (of {texts['distinct']:,} distinct texts)",
         "intervals": f"{report['n_bootstrap']:,} resamples of studies, seed {report['seed']}",
         "versions": ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
     }
-    return table(["", ""], [[name, str(value)] for name, value in rows.items()])
+    return table(["", ""], [[name, value] for name, value in rows.items()])
 
 
 def _section(tree: Mapping[str, Any], path: Path) -> list[str]:
@@ -97,7 +117,11 @@ def _settings(tree: Mapping[str, Any], task: str) -> list[str]:
 
 
 def _settings_table(path: Path, rows: Mapping[str, Mapping[str, str]]) -> str:
+    # Turned where that makes it the shorter.
     columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+    if len(columns) < len(rows):
+        turned = {column: {row: cells[column] for row, cells in rows.items() if column in cells} for column in columns}
+        rows, columns = turned, list(rows)
     lines = [[words([row]), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()]
     return table([words(path), *(words([column]) for column in columns)], lines)
 
@@ -109,30 +133,35 @@ def _controlled_table(tree: Mapping[str, Any], task: Path) -> str:
     controls = {key: node for key, node in tree.items() if key.startswith(CONTROLS)}
     for path, number in measurements({key: node for key, node in tree.items() if key not in controls}):
         beside = () if path == ("accuracy",) else path
-        cells = [_beside(_at(tree.get(control), beside), number, (*task, control)) for control in CONTROLS]
-        rows.append([label(path), number_text(number, (*task, *path)), *cells, *_chance_and_n(number, (*task, *path))])
+        found = [node_at(tree, (control, *beside)) for control in CONTROLS]
+        cells = [node if is_measurement(node) else None for node in found]
+        rows.append([label(path), *_controlled_cells(number, cells, (*task, *path))])
     for path, number in measurements(controls):
         if path not in told and not is_part(path):
-            cells = [number_text(number, (*task, *path)) if path[0].startswith(each) else "" for each in CONTROLS]
-            rows.append([label(path), "", *cells, *_chance_and_n(number, (*task, *path))])
+            texts = [number_text(number, (*task, *path)) if path[0].startswith(each) else "" for each in CONTROLS]
+            rows.append([label(path), "", *texts, *_chance_and_n(number, (*task, *path))])
+    return _controls_table(rows)
+
+
+def _controls_table(rows: Sequence[Sequence[str]]) -> str:
     return table(["", "model", *(words([control]) for control in CONTROLS), "chance", "n"], rows)
+
+
+def _controlled_cells(number: Measurement, controls: Sequence[Measurement | None], path: Path) -> list[str]:
+    # A number with its controls, in the order of CONTROLS, on one line.
+    beside = [_beside(found, number, path, name) for found, name in zip(controls, CONTROLS, strict=True)]
+    return [number_text(number, path), *beside, *_chance_and_n(number, path)]
 
 
 def _chance_and_n(number: Measurement, path: Path) -> tuple[str, str]:
     return value_text(number["chance"], path), f"{number['n']:,}"
 
 
-def _at(tree: Any, path: Path) -> Measurement | None:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree if is_measurement(tree) else None
-
-
-def _beside(control: Measurement | None, number: Measurement, path: Path) -> str:
+def _beside(control: Measurement | None, number: Measurement, path: Path, name: str) -> str:
     # A control's chance and n are told where they are not those of its line; by chance a gain is 0.
     if control is None:
         return _NOTHING
-    differing = []
+    path, differing = (name, *path), []
     if control["chance"] != (0 if is_gain(path) else number["chance"]):
         differing.append(f"chance {value_text(control['chance'], path)}")
     if control["n"] != number["n"]:
@@ -155,14 +184,22 @@ def _list(numbers: Mapping[Path, Measurement], task: Path) -> str:
 
 def _pivot(numbers: Mapping[Path, Measurement], task: Path) -> str:
     # Columns are the first names or the last: the last where there are three names, otherwise whichever are fewer.
+    # Chance and n that are the same for a whole column stand in its heading.
     first, last = (list(dict.fromkeys(path[place] for path in numbers)) for place in (0, -1))
     turned = max(map(len, numbers)) == 2 and len(first) <= len(last)
     place, columns = (0, first) if turned else (-1, last)
-    rows: dict[Path, dict[str, str]] = {}
-    for path, number in numbers.items():
-        row = path[1:] if place == 0 else path[:-1]
-        rows.setdefault(row, {})[path[place]] = full_text(number, (*task, *path))
+    in_column = {
+        column: [(path, number) for path, number in numbers.items() if path[place] == column] for column in columns
+    }
+    headings, rows = [], dict[Path, dict[str, str]]()
+    for column, found in in_column.items():
+        shared = {chance_text(number, (*task, *path)) for path, number in found}
+        headings.append(words([column]) + (f" ({shared.pop()})" if len(shared) == 1 else ""))
+        text = full_text if shared else number_text
+        for path, number in found:
+            row = path[1:] if place == 0 else path[:-1]
+            rows.setdefault(row, {})[column] = text(number, (*task, *path))
     return table(
-        ["", *(words([column]) for column in columns)],
+        ["", *headings],
         [[label(row), *(cells.get(column, _NOTHING) for column in columns)] for row, cells in rows.items()],
     )

@@ -24,6 +24,14 @@ def has_controls(tree: Mapping[str, Any]) -> bool:
     return any(is_measurement(tree.get(control)) for control in CONTROLS)
 
 
+def node_at(tree: Mapping[str, Any], path: Path) -> Any:
+    """What stands at a path; an empty mapping where nothing does."""
+    node: Any = tree
+    for key in path:
+        node = node.get(key, {}) if isinstance(node, Mapping) else {}
+    return node
+
+
 def measurements(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Measurement]]:
     """All numbers of a tree with their paths, in its order; a number comes before those that stand below it."""
     for key, node in tree.items():

@@ -40,6 +40,7 @@ def write_tree(folder: Path, model: str, tasks: dict[str, Any], outcomes: Outcom
     report = {
         "model": model,
         "data": "phantom",
+        "sources": {"model": model, "data": "phantom"},
         "split": "test",
         "fingerprint": mark,
         "n_images": 4,

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import CHEXPERT_LABELS, COUNTERFACTUAL_KINDS
-from evaluate_suite.data import display_name, load_evaluated
+from evaluate_suite.data import dataset_name, display_name, load_evaluated
 
 
 def test_the_test_split_is_evaluated_where_there_is_one(pairs: Dataset) -> None:
@@ -36,7 +36,8 @@ def test_the_named_split_is_evaluated(pairs: Dataset) -> None:
 def test_images_come_decoded_from_a_folder(tmp_path: Path) -> None:
     phantom.build(tmp_path / "small", train=2, validation=0, test=3, image_size=32, progress=False)
     evaluated = load_evaluated(str(tmp_path / "small"))
-    assert (evaluated.name, evaluated.split, len(evaluated.test)) == ("small", "test", 3)
+    assert (evaluated.name, evaluated.source) == ("PhantomCXR (default)", str(tmp_path / "small"))
+    assert (evaluated.split, len(evaluated.test)) == ("test", 3)
     assert isinstance(evaluated.test[0]["image"], Image)
     assert evaluated.validation is None
 
@@ -76,6 +77,13 @@ def test_a_name_has_no_folders_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert display_name(f"{tmp_path}/run/") == "run"
     assert display_name("org/model") == "org/model"
+
+
+def test_a_folder_without_a_card_is_called_after_itself(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    assert dataset_name(f"{tmp_path}/own") == "own"
+    (tmp_path / "own" / "README.md").write_text("---\nlicense: mit\n---\nA card without a name.\n")
+    assert dataset_name(f"{tmp_path}/own") == "own"
 
 
 def test_bad_data_are_named(pairs: Dataset, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def page_of(tasks: dict[str, Any], **changes: Any) -> str:
     report = {
         "model": "ours",
         "data": "phantom",
+        "sources": {"model": "runs/ours", "data": "cache/e7e577af"},
         "split": "test",
         "n_images": 1200,
         "n_studies": 900,
@@ -125,25 +126,70 @@ def test_what_is_left_out_stands_with_its_reason_and_whole_path() -> None:
     assert "- `structure.by_perturbation.reverse_sentence`: changes none" in page
 
 
-def test_what_was_measured_and_how_stands_on_the_page() -> None:
-    page = page_of({})
-    assert "phantom, split `test`" in page
-    assert "1,200 images of 900 studies, 800 distinct reports" in page
-    assert "7 truncated (of 5,000 distinct texts)" in page
-    assert "1,000 resamples of studies, seed 3" in page
+def test_the_title_and_the_cases_stand_on_top_and_what_was_run_below() -> None:
+    page = page_of({"counterfactual": CONTROLLED})
+    assert page.startswith("# ours on phantom\n\n1,200 images of 900 studies with 800 distinct reports, split `test`.")
+    facts = page[page.index("## What was run") :]
+    assert "## Counterfactual" not in facts
+    assert row_of(facts, "model")[1] == "`runs/ours`"
+    assert row_of(facts, "data")[1] == "`cache/e7e577af`, split `test`"
+    assert "7 truncated (of 5,000 distinct texts)" in facts
+    assert "1,000 resamples of studies, seed 3" in facts
     assert "not told by the model" in page_of({}, texts={"distinct": 3, "truncated": None})
+
+
+def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -> None:
+    def condition(value: float) -> dict[str, Any]:
+        return {"counterfactual_accuracy": number(value, 0.4, 0.6), "structure_accuracy": number(0.1, 0.0, 0.2)}
+
+    page = page_of(
+        {
+            "counterfactual": {**CONTROLLED, "balanced": CONTROLLED},
+            "retrieval": {"image_to_text": {"recall_at_1": number(0.4, 0.3, 0.5, 0.01)}},
+            "zero_shot": {"auroc": {"mean": number(0.8, 0.7, 0.9), "Edema": number(0.7, 0.6, 0.8)}},
+            "grounding": {"pointing_game": number(0.6, 0.5, 0.7, 0.2), "wrong_map": number(0.2, 0.1, 0.3, 0.2)},
+            "robustness": {"clean": condition(0.3), "blur": {"1": condition(0.5), "3": condition(0.45)}},
+        }
+    )
+    lines = page.splitlines()
+    first = lines.index("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    rows = [line.split(" | ") for line in lines[first + 1 : lines.index("", first)]]
+    assert [(row[0].removeprefix("| "), *row[1:4]) for row in rows] == [
+        ("counterfactual: accuracy", "90.0 % [85.0, 95.0]", "51.0 % [40.0, 60.0]", "50.0 % [45.0, 55.0]"),
+        ("counterfactual: balanced: accuracy", "90.0 % [85.0, 95.0]", "51.0 % [40.0, 60.0]", "50.0 % [45.0, 55.0]"),
+        ("retrieval: image to text: recall at 1", "40.0 % [30.0, 50.0]", "–", "–"),
+        ("zero shot: AUROC: mean", "0.800 [0.700, 0.900]", "–", "–"),
+        ("grounding: pointing game", "60.0 % [50.0, 70.0]", "–", "20.0 % [10.0, 30.0]"),
+        ("robustness: counterfactual accuracy, lowest (blur 3)", "45.0 % [40.0, 60.0]", "–", "–"),
+    ]
+    assert first < lines.index("## Counterfactual")
+
+
+def test_the_tables_of_a_task_are_folded_under_its_pictures() -> None:
+    figures = {"counterfactual": [{"file": "figures/counterfactual.png", "caption": "How often."}]}
+    page = page_of({"counterfactual": CONTROLLED}, figures=figures)
+    order = ["## Counterfactual", "figures/counterfactual.png", "<details>\n<summary>", "| accuracy |", "</details>"]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+
+
+def test_a_part_of_a_gain_stands_on_the_line_of_its_part() -> None:
+    gain = {**CONTROLLED["gain_over_blind"], "by_kind": {"heart_size": number(0.28, 0.1, 0.4, chance=0.0, n=40)}}
+    row = row_of(page_of({"counterfactual": {**CONTROLLED, "gain_over_blind": gain}}), "heart size")
+    assert row[4] == "+28.0 points [+10.0, +40.0]"
 
 
 def test_counts_and_settings_stand_under_the_numbers() -> None:
     tree = {
         "auroc": {"mean": number(0.8, 0.7, 0.9), "Edema": number(0.8, 0.7, 0.9)},
-        "counts": {"Edema": {"positive": 4, "negative": 6}},
+        "counts": {name: {"positive": 4, "negative": 6} for name in ("Edema", "Fracture", "Pneumonia")},
         "thresholds": {"Edema": 0.12345},
         "note": "at the best thresholds",
     }
     page = page_of({"zero_shot": tree})
-    assert row_of(page, "counts") == ["counts", "positive", "negative"]
-    assert "| Edema | 4 | 6 |" in page
+    assert row_of(page, "counts") == ["counts", "Edema", "Fracture", "Pneumonia"]  # the shorter way round
+    assert row_of(page, "positive") == ["positive", "4", "4", "4"]
+    assert row_of(page, "negative") == ["negative", "6", "6", "6"]
     assert "thresholds: Edema 0.123" in page
     assert "at the best thresholds" in page
 
@@ -154,26 +200,29 @@ def test_names_of_two_parts_make_a_table_and_deeper_ones_too() -> None:
     page = page_of(
         {
             "retrieval": retrieval,
-            "robustness": {"clean": {"x_accuracy": recall}, "blur": {"1": {"x_accuracy": recall}}},
+            "robustness": {"clean": {"structure_accuracy": recall}, "blur": {"1": {"structure_accuracy": recall}}},
         }
     )
     text = "10.0 % [5.0, 20.0] (chance 1.0 %, n 100)"
     assert row_of(page, "recall at 1") == ["recall at 1", text, text]
     assert row_of(page, "median rank")[1] == "3.0 [2.0, 5.0] (chance 60.5, n 100)"
-    assert row_of(page, "clean") == ["clean", text]
-    assert row_of(page, "blur: 1") == ["blur: 1", text]
+    assert "|  | structure accuracy (chance 1.0 %, n 100) |" in page  # which are the same for the whole column
+    assert row_of(page, "clean") == ["clean", "10.0 % [5.0, 20.0]"]
+    assert row_of(page, "blur: 1") == ["blur: 1", "10.0 % [5.0, 20.0]"]
 
 
 def test_no_number_of_a_real_report_stands_without_interval_chance_and_n(pairs: Dataset) -> None:
     report = run(stranger(), {"train": pairs, "test": pairs}, n_bootstrap=20)
     page = markdown(report)
-    shown = 0
+    shown, in_heading = 0, 0
     for line in page.splitlines():
         intervals = len(re.findall(r"-?[\d.]+(?: %| points)? \[[^\]]+\]", line))
         chances = len(re.findall(r"\(chance [^,]+, n [\d,]+\)", line))
         cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|  |"):  # a table's heading
+            in_heading = chances
         on_the_line = len(cells) == 8 and re.fullmatch(r"[\d.]+( %)?", cells[6]) and re.fullmatch(r"[\d,]+", cells[7])
-        assert intervals == chances or on_the_line, line
+        assert not intervals or intervals == chances + in_heading or on_the_line, line
         shown += intervals
     assert shown > 50
 
@@ -186,6 +235,10 @@ def test_no_number_of_a_real_report_stands_without_interval_chance_and_n(pairs: 
         (["structure", "mean_reciprocal_rank"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
         (["zero_shot", "auroc", "Edema"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
         (["retrieval", "image_to_text", "median_rank"], "0.1 [0.0, 0.5] (chance 0.1, n 1,234)"),
+        (["structure", "blind", "by_perturbation", "x"], "12.3 % [4.0, 50.0] (chance 10.0 %, n 1,234)"),
+        (["zero_shot", "auroc", "blind spot"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
+        (["grounding", "by_label", "Edema", "cnr"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
+        (["structure", "blind", "mean_reciprocal_rank"], "0.123 [0.040, 0.500] (chance 0.100, n 1,234)"),
     ],
 )
 def test_shares_are_printed_in_per_cent_and_other_numbers_as_they_are(path: list[str], text: str) -> None:

@@ -56,14 +56,17 @@ def test_a_trained_folder_runs_every_task(
         "grounding",
         "robustness",
     ]
-    assert (report["model"], report["data"], report["split"], report["n_images"]) == ("model", "phantom", "test", 12)
+    assert (report["model"], report["data"]) == ("model", "PhantomCXR (default)")
+    assert (report["split"], report["n_images"]) == ("test", 12)
+    assert report["sources"] == {"model": str(model), "data": str(data)}
     assert (report["seed"], report["n_bootstrap"], report["texts"]["truncated"]) == (3, 20, 0)
     for task in ("structure", "counterfactual"):
         assert {"blind", "wrong_image", "gain_over_blind", "gain_over_wrong_image", "needs_image"} <= set(
             report["tasks"][task]
         )
     page = (out / "report.md").read_text()
-    assert str(data.parent) not in page + (out / "report.json").read_text()
+    assert page.startswith("# model on PhantomCXR (default)\n")
+    assert str(data.parent) not in page[: page.index("## What was run")]
     assert len(list((out / "figures").iterdir())) == page.count("](figures/")
 
 
@@ -76,7 +79,7 @@ def test_two_reports_are_compared(model: Path, data: Path, tmp_path: Path, capsy
     assert main(["compare", *reports, "--out", str(tmp_path / "both"), "--n_bootstrap", "20"]) == 0
     printed = capsys.readouterr().out
     assert "| structure: accuracy |" in printed
-    assert "not of the same images and texts (phantom, split test, 12 images; phantom, split validation" in printed
+    assert "not of the same images and texts (PhantomCXR (default), split test, 12 images; PhantomCXR" in printed
     assert (tmp_path / "both" / "comparison.png").exists()
 
 
