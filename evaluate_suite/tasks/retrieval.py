@@ -1,6 +1,6 @@
 """Retrieval: an image's report among all distinct reports, and a report's images among all images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
-from ..cosine_ranks import TIE_TOLERANCE, first_right_ranks
+from ..cosine_ranks import first_right_ranks, first_right_ranks_by_score
 from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..statistics import (
@@ -27,8 +27,6 @@ from ..structure_accuracy.structure_accuracy import group_indices
 
 RECALL_AT: tuple[int, ...] = (1, 5, 10)
 """The k of the recalls at k."""
-
-_SCORES_AT_ONCE = 2**23  # float64 scores in memory: 64 MiB
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def from_similarity(
 
     Args:
         similarity: [N, T] score of each image with each distinct text, higher = better match; scores within
-            `TIE_TOLERANCE` are tied.
+            `cosine_ranks.TIE_TOLERANCE` are tied.
         report_of_image, studies, n_bootstrap, seed: as `from_embeddings`.
 
     Returns:
@@ -190,39 +188,8 @@ def from_similarity(
     """
     for row, column in np.argwhere(np.isnan(similarity))[:1]:
         raise ValueError(f"the score of image {row} with text {column} is NaN")
-    n_images, n_texts = similarity.shape
-    right = similarity[np.arange(n_images), report_of_image].astype(np.float64)
-    blocks = (similarity[rows].astype(np.float64) for rows in _row_blocks(n_images, n_texts))
-    ranks = _first_right_ranks(blocks, right, report_of_image, n_texts)
-    return _measure(ranks, report_of_image, studies, n_texts, n_bootstrap, seed)
-
-
-def _row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    size = max(1, _SCORES_AT_ONCE // max(1, n_columns))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def _first_right_ranks(
-    blocks: Iterator[NDArray[np.float64]],
-    right: NDArray[np.float64],
-    report_of_image: NDArray[np.int64],
-    n_texts: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    # blocks: [n, T] scores of the next n images; right: [N] score of each image with its report.
-    # Returns the rank of each image's report [N] and of each text's first right image [T]: 1 + the number of wrong
-    # candidates that score as high.
-    best = np.full(n_texts, -np.inf)  # [T], a text's right image that scores highest
-    np.maximum.at(best, report_of_image, right)
-    image_ranks, text_ranks = np.ones(len(right), dtype=np.int64), np.ones(n_texts, dtype=np.int64)
-    start = 0
-    for scores in blocks:
-        rows = np.arange(start, start + len(scores))
-        scores[np.arange(len(scores)), report_of_image[rows]] = np.nan  # no longer counted: all others are wrong
-        image_ranks[rows] += np.count_nonzero(scores >= right[rows, None] - TIE_TOLERANCE, axis=1)
-        text_ranks += np.count_nonzero(scores >= best - TIE_TOLERANCE, axis=0)
-        start += len(scores)
-    return image_ranks, text_ranks
+    ranks = first_right_ranks_by_score(similarity, report_of_image)
+    return _measure(ranks, report_of_image, studies, similarity.shape[1], n_bootstrap, seed)
 
 
 def _measure(

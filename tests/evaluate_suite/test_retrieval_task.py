@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_encoders import PlantedEncoder, constant, dataset, oracle, pair, stranger, text_vector
 
+from evaluate_suite import cosine_ranks
 from evaluate_suite.embeddings import Embeddings
 from evaluate_suite.tasks import retrieval
 
@@ -63,11 +64,12 @@ def test_values_equal_a_loop_over_queries_and_candidates(case: tuple[np.ndarray,
     assert values(tree) == loop_values(similarity, report_of_image)
 
 
-def test_the_size_of_the_blocks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_the_tiles_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     similarity, report_of_image = generator.integers(0, 9, (25, 12)).astype(np.float32), generator.integers(0, 12, 25)
     whole = retrieval.from_similarity(similarity, report_of_image, range(25), n_bootstrap=20)
-    monkeypatch.setattr(retrieval, "_SCORES_AT_ONCE", 30)  # two images a block
+    monkeypatch.setattr(cosine_ranks, "_IMAGES_AT_ONCE", 4)
+    monkeypatch.setattr(cosine_ranks, "_TEXTS_AT_ONCE", 5)
     assert retrieval.from_similarity(similarity, report_of_image, range(25), n_bootstrap=20) == whole
 
 
