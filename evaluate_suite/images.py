@@ -3,18 +3,18 @@
 import numpy as np
 from PIL import Image
 
-_FULL_SCALES = {"I": 65535, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "F": 1}
+_FULL_SCALES = {"I": 65535, "F": 1}  # by the first letter of a mode
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB; 16-bit values count on their full scale of 0 to 65535, floats on 0 to 1.
+    """The image in 8-bit RGB, by the rule of `PRDProcessor`: 16-bit values count on 0 to 65535, floats on 0 to 1.
 
     Pillow's own `convert` clips those values at 255, and would make most radiographs white.
 
     Raises:
         ValueError: a value is outside that scale.
     """
-    full_scale = _FULL_SCALES.get(image.mode)
+    full_scale = _FULL_SCALES.get(image.mode[0])
     if full_scale is None:
         return image.convert("RGB")
     pixels = np.asarray(image)

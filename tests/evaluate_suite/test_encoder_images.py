@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_processors import image_processor, word_piece
 
 from evaluate_suite.images import as_rgb
+from modeling_prd import PRDProcessor
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,19 @@ def test_every_mode_gives_the_same_grey(pixels: np.ndarray, mode: str) -> None:
 def test_values_off_the_scale_are_named(pixels: np.ndarray, values: str) -> None:
     with pytest.raises(ValueError, match=values):
         as_rgb(Image.fromarray(pixels))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "I;16B", "F"])
+def test_an_image_of_any_mode_is_what_the_models_own_processor_makes_of_it(mode: str) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (32, 32))
+    match mode:
+        case "I" | "F":
+            image = Image.fromarray((levels / (1 if mode == "I" else 65535)).astype(np.int32 if mode == "I" else "f4"))
+        case "I;16" | "I;16B":
+            image = Image.frombytes(mode, (32, 32), levels.astype("<u2" if mode == "I;16" else ">u2").tobytes())
+        case _:
+            image = Image.fromarray((levels // 256).astype(np.uint8)).convert(mode)
+    assert image.mode == mode
+    processor = PRDProcessor(image_processor(), word_piece())
+    theirs, ours = (processor(images=[each], return_tensors="np")["pixel_values"] for each in (image, as_rgb(image)))
+    np.testing.assert_array_equal(ours, theirs)
