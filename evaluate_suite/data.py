@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Image, load_dataset
+from datasets import Dataset, Image, IterableDataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub import DatasetCard
@@ -120,22 +121,28 @@ def dataset_name(data: str) -> str:
     return written or display_name(data)
 
 
-def _load(data: str) -> Mapping[str, Dataset]:
+@contextmanager
+def reading(data: str) -> Iterator[None]:
+    """Say in words why `datasets` cannot read a dataset.
+
+    Raises:
+        ValueError: within, `datasets` found no such dataset, or could not read it; the message names it.
+    """
     try:
-        return load_dataset(data)
+        yield
     except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
         raise ValueError(f"no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id") from error
     except DatasetGenerationError as error:
         raise ValueError(f"the dataset at {data!r} cannot be read ({error.__cause__}): build it again") from error
 
 
+def _load(data: str) -> Mapping[str, Dataset]:
+    with reading(data):
+        return load_dataset(data)
+
+
 def _check(test: Dataset, place: str) -> None:
-    missing = missing_columns(test, COLUMNS)
-    if missing:
-        raise ValueError(
-            f"{place} has no column {' and no column '.join(map(repr, missing))}; "
-            f"it has {', '.join(test.column_names)}"
-        )
+    check_columns(test, COLUMNS, place)
     if not len(test):
         raise ValueError(f"{place} has no rows")
     for image_id, report in zip(test["image_id"], test["report"], strict=True):
@@ -143,6 +150,19 @@ def _check(test: Dataset, place: str) -> None:
             raise ValueError(f"the report of image {image_id!r} in {place} is empty: leave it out")
 
 
-def missing_columns(data: Dataset, columns: Sequence[str]) -> list[str]:
+def check_columns(data: Dataset | IterableDataset, columns: Sequence[str], place: str) -> None:
+    """Refuse data that lack columns.
+
+    Raises:
+        ValueError: it lacks some; the message names the place and them.
+    """
+    if missing := missing_columns(data, columns):
+        raise ValueError(
+            f"{place} has no column {' and no column '.join(map(repr, missing))}; "
+            f"it has {', '.join(data.column_names or ())}"
+        )
+
+
+def missing_columns(data: Dataset | IterableDataset, columns: Sequence[str]) -> list[str]:
     """Those of `columns` that the data lacks."""
-    return [column for column in columns if column not in data.column_names]
+    return [column for column in columns if column not in (data.column_names or ())]

@@ -10,14 +10,13 @@ from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset, Image, IterableDataset, config, get_dataset_split_names, load_dataset
-from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from PIL import Image as PILImage
 
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS, normalize_report
 from datasets_scripts.radiographs import UNREADABLE_IMAGE
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS, features
+from evaluate_suite.data import check_columns, reading
 from modeling_prd import PRDProcessor
 
 from .arguments import DataArguments
@@ -73,39 +72,27 @@ def load_split(data: str, config_name: str, split: str) -> Dataset:
         ValueError: the dataset, the split or a column is not there; the message names what is.
     """
     _check_split(data, config_name, split)
-    try:
+    with reading(data):
         dataset = load_dataset(data, config_name, split=split)
-    except DatasetGenerationError as error:
-        raise ValueError(
-            f"data: split {split!r} of {data!r} cannot be read ({error.__cause__}): build it again"
-        ) from error
-    _check_columns(data, dataset.column_names)
-    return dataset.cast_column("image", Image(decode=False))
+    return _encoded_images(dataset, data)
 
 
 def stream_split(data: str, config_name: str, split: str) -> IterableDataset:
     """As `load_split`, but the rows are read as they come, and only what is read is fetched."""
     _check_split(data, config_name, split)
-    dataset = load_dataset(data, config_name, split=split, streaming=True)
-    _check_columns(data, dataset.column_names)
-    return dataset.cast_column("image", Image(decode=False))
+    return _encoded_images(load_dataset(data, config_name, split=split, streaming=True), data)
 
 
 def _check_split(data: str, config_name: str, split: str) -> None:
-    try:
+    with reading(data):
         splits = get_dataset_split_names(data, config_name)
-    except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
-        raise ValueError(
-            f"data: no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id"
-        ) from error
     if split not in splits:
         raise ValueError(f"split {split!r} is not in {data!r}, which has {', '.join(map(str, splits))}")
 
 
-def _check_columns(data: str, columns: Sequence[str]) -> None:
-    missing = [column for column in features() if column not in columns]
-    if missing:
-        raise ValueError(f"{data!r} has no column {missing[0]!r}; its columns are {', '.join(columns)}")
+def _encoded_images(dataset: Split, data: str) -> Split:
+    check_columns(dataset, tuple(features()), repr(data))
+    return dataset.cast_column("image", Image(decode=False))
 
 
 def load_pairs(arguments: DataArguments) -> Pairs:
