@@ -17,7 +17,7 @@ _MEASURES: Mapping[Unit, tuple[str, ...]] = {
         *("structure_accuracy", "counterfactual_accuracy", "image_to_text_recall_at_1", "text_to_image_recall_at_1"),
     ),
     "rank": ("median_rank",),
-    "plain": ("mean_reciprocal_rank", "auroc", "average_precision", "mean_iou", "cnr"),
+    "plain": ("mean_reciprocal_rank", "auroc", "average_precision", "mean_iou", "cnr", "signed_cnr"),
 }
 _UNITS: Mapping[str, Unit] = {name: unit for unit, names in _MEASURES.items() for name in names}
 _HEADLINES = ("accuracy", "recall_at_1", "pointing_game")
@@ -27,6 +27,7 @@ _UNSAID = (*_PARTS, "models")
 _IN_WORDS = {
     "auroc": "AUROC",
     "cnr": "CNR",
+    "signed_cnr": "signed CNR",
     "mean_iou": "mean IoU",
     "n_null": "rows without such an edit",
     "n_undefined_cnr": "phrases without a CNR",
@@ -46,7 +47,8 @@ def lower_is_better(path: Sequence[str]) -> bool:
 
 def is_headline(path: Sequence[str]) -> bool:
     """Whether the number at this path is a main one of its task."""
-    return (path[-1] in _HEADLINES and not is_part(path)) or tuple(path[-2:]) == _MEAN_AUROC
+    of_all = path[-1] in _HEADLINES and not is_part(path) and not is_gain(path)
+    return of_all or tuple(path[-2:]) == _MEAN_AUROC
 
 
 def is_gain(path: Sequence[str]) -> bool:

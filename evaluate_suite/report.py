@@ -7,7 +7,18 @@ from .context import Tree
 from .formatting import chance_text, full_text, is_gain, is_part, label, number_text, table, value_text, words
 from .headlines import headlines
 from .statistics import Measurement
-from .tree import CONTROLS, SKIPPED, Path, has_controls, is_measurement, measurements, node_at, others, reasons
+from .tree import (
+    CONTROLS,
+    SKIPPED,
+    Path,
+    has_controls,
+    is_measurement,
+    is_test,
+    measurements,
+    node_at,
+    others,
+    reasons,
+)
 
 _NOTHING = "–"
 _NOTES = ("needs_image", "note")  # they stand on top
@@ -62,7 +73,7 @@ def _folded(summary: str, parts: Sequence[str]) -> list[str]:
 
 def flags(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
     """The tests of a tree that a control passes as well as the model, each with the note that says so."""
-    if has_controls(tree) and "note" in tree:
+    if is_test(tree) and "note" in tree:
         yield path, tree["note"]
     for key, node in tree.items():
         if isinstance(node, Mapping):
@@ -104,7 +115,7 @@ def _settings(tree: Mapping[str, Any], task: str) -> list[str]:
     for path, value in others(tree):
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         if path == ("note",):
-            notes += [] if has_controls(tree) else [text]  # a test's stands on top
+            notes += [] if is_test(tree) else [text]  # a test's stands on top
         elif path[-1] not in _NOTES and len(path) > 2:
             tables.setdefault(path[:-2], {}).setdefault(path[-2], {})[path[-1]] = text
         elif path[-1] not in _NOTES:

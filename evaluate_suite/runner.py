@@ -117,7 +117,7 @@ def _evaluated_data(
     if image_root is None:
         raise ValueError(f"{data} is an annotation file of MS-CXR: name the folder of its images as image_root")
     splits = ms_cxr.read(annotations, Path(image_root))
-    return replace(load_evaluated(splits, split), name=annotations.name)
+    return replace(load_evaluated(splits, split), name=annotations.name, source=str(annotations))
 
 
 def _lacking_columns(names: Sequence[str], evaluated: EvaluatedData, *, named: bool) -> dict[str, str]:

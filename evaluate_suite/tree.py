@@ -24,6 +24,11 @@ def has_controls(tree: Mapping[str, Any]) -> bool:
     return any(is_measurement(tree.get(control)) for control in CONTROLS)
 
 
+def is_test(tree: Mapping[str, Any]) -> bool:
+    """Whether a task, or a part of one, was asked if it needs the image: its note then says what was found."""
+    return has_controls(tree) or "needs_image" in tree
+
+
 def node_at(tree: Mapping[str, Any], path: Path) -> Any:
     """What stands at a path; an empty mapping where nothing does."""
     node: Any = tree

@@ -203,7 +203,8 @@ def test_the_command_evaluates_an_annotation_file(tmp_path, images, write):
     assert tree["pointing_game"]["n"] == 3
     assert set(tree["by_label"]) == {"Atelectasis", "Edema", "Pneumothorax"}
     assert set(tree["thresholds"]["by_label"]) == {"Edema"}
-    assert str(tmp_path) not in (tmp_path / "out" / "report.md").read_text()
+    assert (tmp_path / "out" / "report.md").read_text().startswith(f"# clip on {annotations.name}\n")
+    assert report["sources"]["data"] == str(annotations)
 
 
 def test_the_first_version_is_evaluated_at_fixed_thresholds(tmp_path, images):

@@ -101,6 +101,12 @@ def test_a_test_that_a_control_passes_as_well_is_flagged_on_top_in_words(needs_i
     assert "Results that say little" not in page_of({"counterfactual": CONTROLLED})
 
 
+def test_grounding_that_gains_nothing_over_wrong_maps_is_flagged() -> None:
+    page = page_of({"grounding": {"pointing_game": number(0.5, 0.4, 0.6), "needs_image": False, "note": "So it is."}})
+    assert "- **grounding**: So it is." in page
+    assert page.count("So it is.") == 1
+
+
 def test_a_note_on_how_something_was_measured_is_no_flag() -> None:
     page = page_of({"zero_shot": {"auroc": {"mean": number(0.8, 0.7, 0.9)}, "note": "at the best thresholds"}})
     assert "at the best thresholds" in page
@@ -147,7 +153,11 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
             "counterfactual": {**CONTROLLED, "balanced": CONTROLLED},
             "retrieval": {"image_to_text": {"recall_at_1": number(0.4, 0.3, 0.5, 0.01)}},
             "zero_shot": {"auroc": {"mean": number(0.8, 0.7, 0.9), "Edema": number(0.7, 0.6, 0.8)}},
-            "grounding": {"pointing_game": number(0.6, 0.5, 0.7, 0.2), "wrong_map": number(0.2, 0.1, 0.3, 0.2)},
+            "grounding": {
+                "pointing_game": number(0.6, 0.5, 0.7, 0.2),
+                "wrong_map": number(0.2, 0.1, 0.3, 0.2),
+                "gain_over_wrong_map": {"pointing_game": number(0.4, 0.3, 0.5, 0.0)},
+            },
             "robustness": {"clean": condition(0.3), "blur": {"1": condition(0.5), "3": condition(0.45)}},
         }
     )
@@ -162,6 +172,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
         ("grounding: pointing game", "60.0 % [50.0, 70.0]", "–", "20.0 % [10.0, 30.0]"),
         ("robustness: counterfactual accuracy, lowest (blur 3)", "45.0 % [40.0, 60.0]", "–", "–"),
     ]
+    assert rows[4][5] == "+40.0 points [+30.0, +50.0]"
     assert first < lines.index("## Counterfactual")
 
 
