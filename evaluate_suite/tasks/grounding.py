@@ -104,9 +104,9 @@ def evaluate(
         image for the pointing game, and what wrong maps get for the other measures; `wrong_map` is the pointing game
         of wrong maps. `cnr` has no sign, as BioViL's; `signed_cnr` is negative where a map shuns its boxes.
 
-        Gains are paired, case by case. `needs_image` says whether the whole interval of the pointing game's gain is
-        above 0; the `note` names each measure whose gain's is not. What cannot be computed is left out and named under
-        `skipped` with its reason.
+        Gains are paired, phrase by phrase. `needs_image` says whether the whole interval of the pointing game's gain
+        is above 0; the `note` names each measure whose gain's is not. What cannot be computed is left out and named
+        under `skipped` with its reason.
 
     Raises:
         ValueError: the encoder's maps are no maps, or a box lies outside its image.
