@@ -1,5 +1,6 @@
 """Encoding in batches: what all encoders that run a model have in common."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from transformers.tokenization_utils_base import LARGE_INTEGER
 
 
 class BatchedEncoder(ABC):
-    """A `DualEncoder` and `TextWindow` over a model; a subclass says how one batch becomes features.
+    """A `DualEncoder`, `TextWindow` and `Described` over a model; a subclass says how one batch becomes features.
 
     The model is put into evaluation mode for each call and then left as it was found.
 
@@ -68,6 +69,14 @@ class BatchedEncoder(ABC):
         distinct = list(dict.fromkeys(texts))
         return sum(count > self.text_window for count in self._token_counts(distinct)) if distinct else 0
 
+    def facts(self) -> dict[str, Any]:
+        """The model's class, how images are prepared for it, and its text window, as JSON has them."""
+        return {
+            "class": type(self.model).__name__,
+            "preprocessing": self._preprocessing(),
+            "text_window": self.text_window,
+        }
+
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
@@ -84,6 +93,11 @@ class BatchedEncoder(ABC):
         ...
 
     @abstractmethod
+    def _preprocessing(self) -> dict[str, Any]:
+        # The settings by which images become the model's pixels, among them size, mean and standard deviation.
+        ...
+
+    @abstractmethod
     def _token_counts(self, texts: Sequence[str]) -> Sequence[int]:
         # The length of each text before truncation, special tokens included.
         ...
@@ -93,6 +107,11 @@ class BatchedEncoder(ABC):
             raise ValueError("there is nothing to encode: give at least one image or text")
         for start in range(0, total, self.batch_size):
             yield start, min(start + self.batch_size, total)
+
+
+def processor_settings(processor: Any) -> dict[str, Any]:
+    """The settings of a processor's image processor, after the processor's class."""
+    return {"processor": type(processor).__name__, **json.loads(processor.image_processor.to_json_string())}
 
 
 @contextmanager

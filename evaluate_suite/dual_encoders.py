@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import ProcessorMixin
 
-from .batched import BatchedEncoder, bounded_length, evaluating
+from .batched import BatchedEncoder, bounded_length, evaluating, processor_settings
 from .errors import NotSupportedError
 from .images import as_rgb
 from .regions import check_pairs, region_maps
@@ -94,6 +94,9 @@ class TransformersEncoder(BatchedEncoder):
             return_tensors="pt",
         )
         return self.model.get_text_features(**self._accepted(self.model.get_text_features, inputs)).pooler_output
+
+    def _preprocessing(self) -> dict[str, Any]:
+        return processor_settings(self.processor)
 
     def _token_counts(self, texts: Sequence[str]) -> Sequence[int]:
         whole = self.processor.tokenizer(list(texts), verbose=False)  # says nothing of a text that is too long

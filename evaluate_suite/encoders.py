@@ -1,6 +1,6 @@
 """Dual encoders: what the suite needs of a model, what more it can use, and PRD's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import ProcessorMixin
 
-from .batched import BatchedEncoder, bounded_length, evaluating
+from .batched import BatchedEncoder, bounded_length, evaluating, processor_settings
 from .regions import check_pairs, region_maps
 
 _ATTENTION_WEIGHTS_AT_ONCE = 2**24  # of every region, word, image and text in memory: 64 MiB
@@ -34,6 +34,15 @@ class TextWindow(Protocol):
 
     def truncated(self, texts: Sequence[str]) -> int:
         """How many distinct texts are longer than the model's text window, which sees their first part only."""
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What an encoder has besides, if it can tell what a report should say of its model."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the numbers hang on besides the weights, as JSON has it: at least the model's `class`."""
         ...
 
 
@@ -148,6 +157,9 @@ class PRDEncoder(BatchedEncoder):
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         inputs = self._text_inputs(texts)
         return self.model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
+
+    def _preprocessing(self) -> dict[str, Any]:
+        return processor_settings(self.processor)
 
     def _token_counts(self, texts: Sequence[str]) -> Sequence[int]:
         # max_length cuts nothing without truncation; named, it spares the tokenizer's warning of a long text.

@@ -45,6 +45,8 @@ class OpenClipEncoder(BatchedEncoder):
             raise ValueError(f"open_clip has no model {name!r} with pretrained={pretrained!r}: {error}") from error
         super().__init__(model, batch_size, device)
         self.text_window = self.tokenizer.context_length
+        settings = open_clip.get_model_preprocess_cfg(model)
+        self._settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
     def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
         pixel_values = torch.stack([self.preprocess(as_rgb(image)) for image in images])  # [B, 3, rows, columns]
@@ -52,6 +54,9 @@ class OpenClipEncoder(BatchedEncoder):
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         return self.model.encode_text(self.tokenizer(list(texts)).to(self.device))  # padded to the window
+
+    def _preprocessing(self) -> dict[str, Any]:
+        return self._settings
 
     def _token_counts(self, texts: Sequence[str]) -> Sequence[int]:
         if hasattr(self.tokenizer, "encode"):  # CLIP's own, which adds a start and an end

@@ -1,4 +1,11 @@
-"""CLIP with a vision transformer as OpenAI's code saves it, and CheXzero with it, as transformers' `CLIPModel`."""
+"""CLIP with a vision transformer as OpenAI's code saves it, and CheXzero with it, as transformers' `CLIPModel`.
+
+A file tells sizes and no pixel statistics. CheXzero's code (Tiu et al. 2022, github.com/rajpurkarlab/CheXzero) scales
+an image to 320 pixels on its longer side, pads it with black to a square, takes 101.48761 from the grey levels of 0 to
+255 and divides by 83.43944 (0.39799 and 0.32721 on a scale of 0 to 1), and scales it to 224 pixels, bicubically: give
+its file a processor with that mean and deviation, and padded images. OpenAI's own crops the centre instead. A report
+says under `encoder` what was used.
+"""
 
 import math
 import pickle

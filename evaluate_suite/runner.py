@@ -14,7 +14,7 @@ from . import ms_cxr
 from .context import Figures, Picture, TaskContext, Tree
 from .data import GIVEN, EvaluatedData, display_name, load_evaluated, missing_columns
 from .embeddings import Embeddings
-from .encoders import DualEncoder, TextWindow
+from .encoders import Described, DualEncoder, TextWindow
 from .loading import load_encoder
 from .output import FIGURES, check_folder, write_report
 from .tasks import TASKS
@@ -178,11 +178,16 @@ def _facts(evaluated: EvaluatedData, context: TaskContext) -> dict[str, Any]:
         "n_images": len(test),
         "n_studies": len(set(test["study_id"])),
         "n_reports": len(set(test["report"])),
+        "encoder": _encoder_facts(context.embeddings.encoder),
         "texts": _texts(context.embeddings),
         "seed": context.seed,
         "n_bootstrap": context.n_bootstrap,
         "versions": {name: version(name) for name in _VERSIONS},
     }
+
+
+def _encoder_facts(encoder: DualEncoder) -> dict[str, Any]:
+    return dict(encoder.facts()) if isinstance(encoder, Described) else {"class": type(encoder).__name__}
 
 
 def _texts(embeddings: Embeddings) -> dict[str, int | None]:

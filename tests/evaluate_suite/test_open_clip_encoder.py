@@ -76,6 +76,7 @@ def open_clip(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     module = ModuleType("open_clip")
     module.create_model_and_transforms = create_model_and_transforms  # type: ignore[attr-defined]
+    module.get_model_preprocess_cfg = lambda model: {"size": (4, 4), "mean": (0.4, 0.4, 0.4)}  # type: ignore[attr-defined]
     module.get_tokenizer = lambda name: spy.tokenizer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "open_clip", module)
     return spy
@@ -93,6 +94,14 @@ def test_vectors_are_the_models_normalised(open_clip: SimpleNamespace) -> None:
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), normalize(open_clip.model.encode_text(tokens)), atol=1e-6)
     assert open_clip.calls == [("ViT-B-32", "laion2b")]
     assert not isinstance(encoder, LocalMaps)
+
+
+def test_what_the_numbers_hang_on_is_told(open_clip: SimpleNamespace) -> None:
+    assert OpenClipEncoder("ViT-B-32").facts() == {
+        "class": "StandInModel",
+        "preprocessing": {"size": [4, 4], "mean": [0.4, 0.4, 0.4]},
+        "text_window": WINDOW,
+    }
 
 
 @pytest.mark.parametrize("tokenizer", [StandInTokenizer(), StandInHFTokenizer()])

@@ -1,5 +1,6 @@
 """A state dict of OpenAI's layout, as CheXzero's, becomes the CLIP of transformers that gives the same vectors."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,20 @@ def test_a_pt_file_loads_with_the_processor_that_is_named(state: dict[str, torch
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-6)
     with pytest.raises(ValueError, match="takes images of 16 x 16 pixels, its processor makes 20 x 20"):
         load_encoder(path, processor=save_processor(tmp_path / "other", size=20))
+
+
+def test_the_processor_that_is_used_can_be_told_from_the_facts(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "weights.pt")
+    processor = CLIPProcessor.from_pretrained(save_processor(tmp_path / "processor"), backend="pil")
+    processor.image_processor.image_mean, processor.image_processor.image_std = [0.39799] * 3, [0.32721] * 3
+    processor.save_pretrained(tmp_path / "chexzero")
+    facts = load_encoder(tmp_path / "weights.pt", processor=tmp_path / "chexzero").facts()
+    assert (facts["class"], facts["text_window"]) == ("CLIPModel", CONTEXT)
+    preprocessing = facts["preprocessing"]
+    assert preprocessing["processor"] == "CLIPProcessor"
+    assert (preprocessing["image_mean"], preprocessing["image_std"]) == ([0.39799] * 3, [0.32721] * 3)
+    assert preprocessing["crop_size"] == {"height": SIZE, "width": SIZE}
+    assert json.loads(json.dumps(facts)) == facts
 
 
 def test_a_processor_with_tokens_that_the_weights_lack_is_named(tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_the_report_says_what_was_evaluated(splits: dict[str, Dataset]) -> None:
     }
 
 
+def test_the_report_says_of_the_model_what_its_encoder_tells(splits: dict[str, Dataset]) -> None:
+    class Told(PlantedEncoder):
+        def facts(self) -> dict[str, Any]:
+            return {"class": "CLIPModel", "preprocessing": {"image_mean": [0.5]}, "text_window": 77}
+
+    encoder = stranger()
+    assert run(encoder, splits, ["retrieval"], n_bootstrap=20)["encoder"] == {"class": "PlantedEncoder"}
+    told = Told(encoder.image_vector)
+    assert run(told, splits, ["retrieval"], n_bootstrap=20)["encoder"] == told.facts()
+
+
 def test_texts_past_the_window_are_counted_where_the_model_tells(splits: dict[str, Dataset]) -> None:
     class ShortSighted(PlantedEncoder):
         def truncated(self, texts: list[str]) -> int:
