@@ -63,6 +63,21 @@ def retrieval_pairs(data: Dataset) -> RetrievalPairs:
     )
 
 
+def chance_ranks(report_of_image: NDArray[np.int64], n_texts: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How ranks are distributed when the order is random, as `statistics.chance_rank_distribution` gives it.
+
+    Args:
+        report_of_image: [N] index of each image's text.
+        n_texts: T, the candidates of an image.
+
+    Returns:
+        [T] of the images' one right text, and [N] of the first right image of a text that some image has.
+    """
+    n_images, n_right = len(report_of_image), np.unique(report_of_image, return_counts=True)[1]
+    of_images = chance_rank_distribution(n_texts, np.ones(n_images, dtype=np.int64))
+    return of_images, chance_rank_distribution(n_images, n_right)
+
+
 def run(context: TaskContext) -> Tree:
     """Retrieval as `evaluate` has it, with the rank of each query's first right candidate as outcome.
 
@@ -207,16 +222,12 @@ def _measure(
     groups = group_indices(studies, n_images)
     # A text that no image has is a candidate and no query. A report goes with the study in which it first stands: the
     # studies that share it are drawn together.
-    queries, first_images, n_right = np.unique(report_of_image, return_index=True, return_counts=True)
+    queries, first_images = np.unique(report_of_image, return_index=True)
     text_groups = np.unique(groups[first_images], return_inverse=True)[1]
-    one_right = np.ones(n_images, dtype=np.int64)
+    of_images, of_texts = chance_ranks(report_of_image, n_texts)
     return {
-        "image_to_text": _measure_ranks(
-            image_ranks, groups, chance_rank_distribution(n_texts, one_right), n_bootstrap, seed
-        ),
-        "text_to_image": _measure_ranks(
-            text_ranks[queries], text_groups, chance_rank_distribution(n_images, n_right), n_bootstrap, seed
-        ),
+        "image_to_text": _measure_ranks(image_ranks, groups, of_images, n_bootstrap, seed),
+        "text_to_image": _measure_ranks(text_ranks[queries], text_groups, of_texts, n_bootstrap, seed),
     }
 
 

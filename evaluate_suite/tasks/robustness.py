@@ -17,10 +17,10 @@ from ..corruptions import CORRUPTIONS, SEVERITIES, corrupt, size_label
 from ..cosine_ranks import first_right_ranks
 from ..counterfactual_pairs import counterfactual_pairs
 from ..embeddings import paired_cosines
-from ..statistics import SHARE, Measurement, chance_rank_distribution, chance_recall, measure_mean
+from ..statistics import SHARE, Measurement, chance_recall, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from .counterfactual import CHANCE, pair_wins
-from .retrieval import retrieval_pairs
+from .retrieval import chance_ranks, retrieval_pairs
 from .structure import structure_candidates
 
 CLEAN = "clean"
@@ -46,13 +46,15 @@ class _Test:
 def run(context: TaskContext) -> Tree:
     """Structure and counterfactual accuracy and recall at 1, both ways, under every corruption and severity.
 
-    The texts' vectors are those of the other tasks; the images are encoded again for each corruption and severity. The
-    intervals of all scores come from the same resamples of studies.
+    The texts' vectors are those of the other tasks; the images are encoded again for each corruption and severity. A
+    metric's intervals under all conditions come from the same resamples of the studies that have cases of it; two
+    metrics' come from the same only where equally many studies have them.
 
     Returns:
-        `{"clean": {METRIC: ...}, CORRUPTION: {SEVERITY: {METRIC: ...}}}` of `Measurement`s, with the metrics
-        `structure_accuracy`, `counterfactual_accuracy`, `image_to_text_recall_at_1`, `text_to_image_recall_at_1`. What
-        cannot be computed is named under `skipped` with its reason.
+        `{"clean": {METRIC: ...}, CORRUPTION: {SEVERITY: {METRIC: ...}}}` of `Measurement`s: the clean images, which
+        have no severity, one level above the others, whose severities are `"1"` to `"3"`. The metrics are
+        `structure_accuracy`, `counterfactual_accuracy`, `image_to_text_recall_at_1` and `text_to_image_recall_at_1`.
+        What cannot be computed is named under `skipped` with its reason.
 
     Raises:
         ValueError: an image is neither `L` nor `RGB`, or an `image_id` stands twice.
@@ -183,9 +185,8 @@ def _retrieval_test(context: TaskContext) -> _Test:
     data = context.test
     pairs = retrieval_pairs(data)
     # A report goes with the image, and so the study, in which it first stands.
-    queries, first_rows, n_right = np.unique(pairs.report_of_image, return_index=True, return_counts=True)
-    of_image = chance_rank_distribution(len(queries), np.ones(len(data), dtype=np.int64))
-    of_text = chance_rank_distribution(len(data), n_right)
+    first_rows = np.unique(pairs.report_of_image, return_index=True)[1]
+    of_images, of_texts = chance_ranks(pairs.report_of_image, len(pairs.reports))
 
     def outcomes(images: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         texts = context.embeddings.texts(pairs.reports)
@@ -194,8 +195,8 @@ def _retrieval_test(context: TaskContext) -> _Test:
 
     every_row = np.arange(len(data))
     metrics = [
-        _metric(data, "image_to_text_recall_at_1", every_row, chance_recall(of_image, 1)),
-        _metric(data, "text_to_image_recall_at_1", first_rows, chance_recall(of_text, 1)),
+        _metric(data, "image_to_text_recall_at_1", every_row, chance_recall(of_images, 1)),
+        _metric(data, "text_to_image_recall_at_1", first_rows, chance_recall(of_texts, 1)),
     ]
     return _Test(metrics, outcomes)
 

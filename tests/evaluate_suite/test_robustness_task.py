@@ -79,6 +79,19 @@ def test_the_clean_scores_are_those_of_the_other_tasks(pairs: Dataset, encoder) 
     }
 
 
+def test_a_metric_is_resampled_alike_under_every_condition(textured: Dataset) -> None:
+    # Right about every third image, whatever happens to it: equal outcomes must have equal intervals.
+    class Steady(PlantedEncoder):
+        def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+            return np.stack([text_vector("lost" if place % 3 else f"report {place}") for place in range(len(images))])
+
+    tree = robustness.run(TaskContext(Embeddings(Steady(text_vector)), textured, n_bootstrap=50))
+    for name, number in tree["clean"].items():
+        assert number["interval"][0] < number["interval"][1]
+        for corruption in CORRUPTIONS:
+            assert all(tree[corruption][str(severity)][name] == number for severity in SEVERITIES)
+
+
 def test_a_score_under_a_corruption_is_that_of_the_task_on_corrupted_images(textured: Dataset) -> None:
     tree = robustness.run(TaskContext(Embeddings(PixelEncoder()), textured, n_bootstrap=20, seed=5))
     spoilt = textured.map(
