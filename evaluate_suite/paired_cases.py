@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .context import Statistic
-from .ranking import bootstrap_ranking, ranking_scores
+from .ranking import bootstrap_ranking, mean_of_defined, ranking_scores
 from .statistics import bootstrap_medians
 from .structure_accuracy.structure_accuracy import bootstrap_ratios
 
@@ -33,7 +33,7 @@ class PairedCases:
         if statistic == "median":
             return float(np.median(values)), bootstrap_medians(values, self.groups, self.n_bootstrap, self.seed)
         points, replicates = self._means(values) if statistic == "mean" else self._areas(statistic, values)
-        return float(_mean_of_defined(points[None])[0]), _mean_of_defined(replicates)
+        return float(mean_of_defined(points[None])[0]), mean_of_defined(replicates)
 
     def _means(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         # Of K parts: means [K] and their resamples [B, K].
@@ -53,10 +53,3 @@ class PairedCases:
             resampled = bootstrap_ranking(values, positive, rows, self.groups, self.n_bootstrap, self.seed)
             replicates.append(getattr(resampled, statistic))
         return np.array(points), np.column_stack(replicates)
-
-
-def _mean_of_defined(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    # The mean of each row [B, K], NaNs left out; NaN where nothing else is in it.
-    defined = ~np.isnan(numbers)
-    totals = np.where(defined, numbers, 0.0).sum(axis=1)
-    return np.divide(totals, defined.sum(axis=1), out=np.full(len(totals), np.nan), where=defined.any(axis=1))

@@ -113,3 +113,10 @@ def bootstrap_ranking(
         auroc=np.concatenate([part.auroc for part in parts]),
         average_precision=np.concatenate([part.average_precision for part in parts]),
     )
+
+
+def mean_of_defined(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each row [B, K], NaNs left out: [B], NaN where a row has nothing else."""
+    defined = ~np.isnan(numbers)
+    totals = np.where(defined, numbers, 0.0).sum(axis=1)
+    return np.divide(totals, defined.sum(axis=1), out=np.full(len(totals), np.nan), where=defined.any(axis=1))

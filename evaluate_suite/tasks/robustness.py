@@ -17,6 +17,7 @@ from ..corruptions import CORRUPTIONS, SEVERITIES, corrupt, size_label
 from ..cosine_ranks import first_right_ranks
 from ..counterfactual_pairs import counterfactual_pairs
 from ..embeddings import paired_cosines
+from ..figures import error_bars
 from ..statistics import SHARE, Measurement, chance_recall, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from .counterfactual import CHANCE, pair_wins
@@ -114,9 +115,7 @@ def draw_scores(tree: Tree, figure: Figure) -> None:
 
 def _draw_line(axis: Any, points: list[Measurement], label: str, shift: float) -> None:
     values = np.array([point["value"] for point in points])
-    low, high = np.array([point["interval"] for point in points]).T
-    # The interval of a percentile bootstrap need not hold the value: a bar has no negative length.
-    bars = np.maximum([values - low, high - values], 0)
+    bars = error_bars(values, np.array([point["interval"] for point in points]))
     axis.errorbar(np.arange(len(points)) + shift, values, yerr=bars, label=label, marker="o", markersize=3, capsize=2)
 
 

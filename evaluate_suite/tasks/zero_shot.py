@@ -18,7 +18,7 @@ from ..context import Statistic, TaskContext, Tree
 from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..prompts import PROMPTS
-from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, ranking_scores
+from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, mean_of_defined, ranking_scores
 from ..statistics import Measurement
 from ..structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
 
@@ -299,13 +299,10 @@ def _by_label(
     chances: NDArray[np.float64],
     counted: NDArray[np.bool_],
 ) -> dict[str, Measurement]:
-    defined = ~np.isnan(replicates)
-    totals = np.where(defined, replicates, 0.0).sum(axis=1)
-    means = np.divide(totals, defined.sum(axis=1), out=np.full(len(totals), np.nan), where=defined.any(axis=1))
     measured = {
         MEAN: Measurement(
             value=float(values.mean()),
-            interval=percentile_interval(means),
+            interval=percentile_interval(mean_of_defined(replicates)),
             chance=float(chances.mean()),
             n=int(counted.any(axis=1).sum()),
         )
