@@ -11,10 +11,7 @@ from .tree import CONTROLS, Path, is_measurement, measurements, node_at
 _ROBUSTNESS = "robustness"
 _WEAKEST = "counterfactual_accuracy"
 # What stands for these controls in grounding: maps of other phrases on other images.
-_OF_MAPS: Mapping[str, Path] = {
-    "wrong_image": ("wrong_map",),
-    "gain_over_wrong_image": ("gain_over_wrong_map", "pointing_game"),
-}
+_OF_MAPS = {"wrong_image": "wrong_map", "gain_over_wrong_image": "gain_over_wrong_map"}
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,8 @@ def headlines(tasks: Mapping[str, Any]) -> Iterator[Headline]:
 
 
 def _controls(beside: Mapping[str, Any]) -> dict[str, Measurement]:
-    places = {control: ((control,), _OF_MAPS.get(control, (control,))) for control in CONTROLS}
-    return {
-        control: node
-        for control, paths in places.items()
-        for path in paths
-        if is_measurement(node := node_at(beside, path))
-    }
+    found = {control: beside.get(control, beside.get(_OF_MAPS.get(control, control))) for control in CONTROLS}
+    return {control: number for control, number in found.items() if is_measurement(number)}
 
 
 def _lowest(tree: Mapping[str, Any]) -> Iterator[Headline]:

@@ -156,7 +156,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
             "grounding": {
                 "pointing_game": number(0.6, 0.5, 0.7, 0.2),
                 "wrong_map": number(0.2, 0.1, 0.3, 0.2),
-                "gain_over_wrong_map": {"pointing_game": number(0.4, 0.3, 0.5, 0.0)},
+                "gain_over_wrong_map": number(0.4, 0.3, 0.5, 0.0),
             },
             "robustness": {"clean": condition(0.3), "blur": {"1": condition(0.5), "3": condition(0.45)}},
         }
