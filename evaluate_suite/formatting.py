@@ -13,7 +13,7 @@ _MEASURES: Mapping[Unit, tuple[str, ...]] = {
     "share": (
         *("accuracy", "recall_at_1", "recall_at_5", "recall_at_10", "pointing_game", "wrong_map"),
         *("by_kind", "by_perturbation", "blind", "blind_fitted_on_train", "wrong_image"),
-        *("gain_over_blind", "gain_over_wrong_image", "gain_over_wrong_map"),
+        *("gain_over_blind", "gain_over_blind_fitted_on_train", "gain_over_wrong_image"),
         *("structure_accuracy", "counterfactual_accuracy", "image_to_text_recall_at_1", "text_to_image_recall_at_1"),
     ),
     "rank": ("median_rank",),

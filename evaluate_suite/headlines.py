@@ -11,7 +11,10 @@ from .tree import CONTROLS, Path, is_measurement, measurements, node_at
 _ROBUSTNESS = "robustness"
 _WEAKEST = "counterfactual_accuracy"
 # What stands for these controls in grounding: maps of other phrases on other images.
-_OF_MAPS = {"wrong_image": "wrong_map", "gain_over_wrong_image": "gain_over_wrong_map"}
+_OF_MAPS: Mapping[str, Path] = {
+    "wrong_image": ("wrong_map",),
+    "gain_over_wrong_image": ("gain_over_wrong_map", "pointing_game"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def headlines(tasks: Mapping[str, Any]) -> Iterator[Headline]:
 
 
 def _controls(beside: Mapping[str, Any]) -> dict[str, Measurement]:
-    found = {control: beside.get(control, beside.get(_OF_MAPS.get(control, control))) for control in CONTROLS}
+    found = {control: node_at(beside, (control,)) for control in CONTROLS}
+    found |= {control: node_at(beside, path) for control, path in _OF_MAPS.items() if not found[control]}
     return {control: number for control, number in found.items() if is_measurement(number)}
 
 

@@ -73,7 +73,7 @@ def _folded(summary: str, parts: Sequence[str]) -> list[str]:
 
 def flags(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
     """The tests of a tree that a control passes as well as the model, each with the note that says so."""
-    if is_test(tree) and "note" in tree:
+    if (is_test(tree) or is_measurement(tree)) and "note" in tree:
         yield path, tree["note"]
     for key, node in tree.items():
         if isinstance(node, Mapping):

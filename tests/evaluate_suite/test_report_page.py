@@ -101,6 +101,13 @@ def test_a_test_that_a_control_passes_as_well_is_flagged_on_top_in_words(needs_i
     assert "Results that say little" not in page_of({"counterfactual": CONTROLLED})
 
 
+def test_what_is_noted_of_a_control_is_flagged_too() -> None:
+    fitted = {**number(0.7, 0.6, 0.8), "note": "It is not at chance."}
+    page = page_of({"counterfactual": {**CONTROLLED, "blind_fitted_on_train": fitted}})
+    assert "- **counterfactual: blind fitted on train**: It is not at chance." in page
+    assert page.count("It is not at chance.") == 1
+
+
 def test_grounding_that_gains_nothing_over_wrong_maps_is_flagged() -> None:
     page = page_of({"grounding": {"pointing_game": number(0.5, 0.4, 0.6), "needs_image": False, "note": "So it is."}})
     assert "- **grounding**: So it is." in page
@@ -156,7 +163,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
             "grounding": {
                 "pointing_game": number(0.6, 0.5, 0.7, 0.2),
                 "wrong_map": number(0.2, 0.1, 0.3, 0.2),
-                "gain_over_wrong_map": number(0.4, 0.3, 0.5, 0.0),
+                "gain_over_wrong_map": {"pointing_game": number(0.4, 0.3, 0.5, 0.0)},
             },
             "robustness": {"clean": condition(0.3), "blur": {"1": condition(0.5), "3": condition(0.45)}},
         }
