@@ -29,6 +29,7 @@ from ..grounding_cases import (
 from ..heat_map_figure import add_heat_maps
 from ..statistics import Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
+from ..tree import Path, is_measurement, node_at
 
 MEASURES: tuple[str, ...] = ("pointing_game", "mean_iou", "cnr", "signed_cnr")
 
@@ -51,13 +52,13 @@ class Grounding:
     Attributes:
         tree: the report's part.
         cases, maps: the C cases and their maps; none where the task is skipped.
-        values: [C] what each case has of each of `MEASURES`; NaN where undefined.
+        outcomes: by the path of each number in the tree, what each case contributes to it, [C]; NaN where nothing.
     """
 
     tree: Tree
     cases: list[GroundingCase]
     maps: list[CaseMap]
-    values: dict[str, NDArray[np.float64]]
+    outcomes: dict[Path, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -119,19 +120,15 @@ def run(context: TaskContext) -> Tree:
     result = ground(
         context.embeddings, context.test, context.validation, n_bootstrap=context.n_bootstrap, seed=context.seed
     )
-    for measure, values in result.values.items():
-        kept = np.flatnonzero(~np.isnan(values))
-        if measure in result.tree:
-            names, studies = [case.name for case in result.cases], [case.study_id for case in result.cases]
+    names, studies = np.array([[case.name, case.study_id] for case in result.cases]).reshape(-1, 2).T
+    for path, values in result.outcomes.items():
+        kept = ~np.isnan(values)
+        if is_measurement(node_at(result.tree, path)):
             context.outcomes.add(
-                "grounding",
-                measure,
-                [names[place] for place in kept],
-                [studies[place] for place in kept],
-                values[kept],
+                "grounding", ".".join(path), names[kept].tolist(), studies[kept].tolist(), values[kept]
             )
     if result.cases:
-        add_heat_maps(context, result.cases, result.maps, result.values["mean_iou"])
+        add_heat_maps(context, result.cases, result.maps, result.outcomes["mean_iou",])
     return result.tree
 
 
@@ -151,14 +148,13 @@ def ground(
     scores = score_cases(cases, maps, levels)
     chosen = wrong_maps(cases, seed)
     wrong = score_cases(cases, maps, levels, chosen) if chosen is not None else None
-    values = _values(scores)
     tree = _as_tree(cases, scores, wrong, n_bootstrap, seed)
     tree["thresholds"] = {
         "by_label": thresholds.by_label,
         "others": list(thresholds.others),
         "source": thresholds.source,
     }
-    return Grounding(tree, cases, maps, values)
+    return Grounding(tree, cases, maps, _outcomes(cases, scores, wrong))
 
 
 def _skipped(reason: str) -> Grounding:
@@ -219,6 +215,22 @@ def wrong_maps(cases: Sequence[GroundingCase], seed: int) -> NDArray[np.int64] |
 def _values(scores: CaseScores) -> dict[str, NDArray[np.float64]]:
     # By measure, in the order of MEASURES; each [C].
     return dict(zip(MEASURES, (scores.pointing, scores.mean_iou, scores.cnr, scores.signed_cnr), strict=True))
+
+
+def _outcomes(
+    cases: Sequence[GroundingCase], scores: CaseScores, wrong: CaseScores | None
+) -> dict[Path, NDArray[np.float64]]:
+    # By path, [C] each.
+    own, labels = _values(scores), np.array([case.label for case in cases])
+    outcomes: dict[Path, NDArray[np.float64]] = {(name,): values for name, values in own.items()}
+    if wrong is not None:
+        outcomes[WRONG_MAP,] = wrong.pointing
+        outcomes |= {(GAIN, name): own[name] - values for name, values in _values(wrong).items()}
+    for label in np.unique(labels):
+        outcomes |= {
+            ("by_label", str(label), name): np.where(labels == label, values, np.nan) for name, values in own.items()
+        }
+    return outcomes
 
 
 def _as_tree(
