@@ -13,10 +13,11 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..context import TaskContext, Tree
+from ..context import Outcomes, TaskContext, Tree
 from ..controls import NotComputable
 from ..controls.blind import TrigramModel, reports_to_fit
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, measure_controls
+from ..controls.kept import KeptCases
 from ..controls.wrong_image import mean_over_derangements
 from ..embeddings import Embeddings, paired_cosines
 from ..figures import draw_controls
@@ -97,7 +98,13 @@ def run(context: TaskContext) -> Tree:
     fitted = computed(lambda: reports_to_fit(context.train, {*data["report"], *candidates.texts}))
     blind = fitted if isinstance(fitted, NotComputable) else _blind(fitted[0], candidates)
     tree, right = _with_controls(
-        context.embeddings, data, candidates, {BLIND: blind}, n_bootstrap=context.n_bootstrap, seed=context.seed
+        context.embeddings,
+        data,
+        candidates,
+        {BLIND: blind},
+        n_bootstrap=context.n_bootstrap,
+        seed=context.seed,
+        outcomes=context.outcomes,
     )
     if not isinstance(fitted, NotComputable):
         tree[BLIND]["n_left_out"] = {"reports": fitted[1]}
@@ -135,8 +142,10 @@ def _with_controls(
     *,
     n_bootstrap: int,
     seed: int,
+    outcomes: Outcomes | None = None,
 ) -> tuple[Tree, CandidateOutcomes]:
     # The tree, with the controls in `blind`, outcomes [N, 1 + P], and wrong images; the outcomes with right images.
+    # The controls' are kept in `outcomes`, where there are any to be kept.
     images, texts = embeddings.images(data), embeddings.texts(candidates.texts)
     scores = paired_cosines(images, texts, candidates.rows)
     right = candidates.outcomes(scores)
@@ -153,10 +162,15 @@ def _with_controls(
     )
     wrong_image = computed(lambda: _wrong_image(data, candidates, images, texts, seed))
     controls = {
-        name: outcomes if isinstance(outcomes, NotComputable) else outcomes[kept]
-        for name, outcomes in {**blind, WRONG_IMAGE: wrong_image}.items()
+        name: control if isinstance(control, NotComputable) else control[kept]
+        for name, control in {**blind, WRONG_IMAGE: wrong_image}.items()
     }
     controlled = measure_controls(cases, _columns(right)[kept], controls)
+    if outcomes is not None:
+        rows = data.select_columns(["image_id", "study_id"]).select(np.flatnonzero(kept))
+        KeptCases(outcomes, "structure", cases, rows["image_id"][:], rows["study_id"][:]).keep_controls(
+            _columns(right)[kept], controls
+        )
     skipped = tree.get("skipped", {}) | controlled.get("skipped", {})
     return tree | controlled | ({"skipped": skipped} if skipped else {}), right
 
