@@ -1,6 +1,7 @@
 """Reports beside each other: paired differences against a loop written here, the best in bold, what to beware of."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,37 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 from planted_encoders import constant, dataset, oracle, pair, stranger
+from tiny_phantom import load_tiny_phantom
 
 from evaluate_suite.compare import compare
 from evaluate_suite.comparison import markdown, write_comparison
 from evaluate_suite.context import Outcomes
 from evaluate_suite.output import write_report
 from evaluate_suite.runner import run
+from evaluate_suite.tasks import TASKS
+
+
+class RandomModel:
+    """Vectors and maps that have nothing to do with what is shown or said."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        vectors = self.generator.standard_normal((len(images), 8))
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self.encode_images(texts)
+
+    def phrase_maps(self, images: Sequence[Image.Image], phrases: Sequence[str]) -> list[np.ndarray]:
+        return list(self.generator.random((len(images), 4, 4)))
+
+
+@pytest.fixture(scope="module")
+def phantom_splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    return load_tiny_phantom(tmp_path_factory.mktemp("phantom"))
+
 
 NUMBER = {"value": 0.5, "interval": [0.0, 1.0], "chance": 0.1, "n": 4}
 RECALL, RANK = ("retrieval", "way", "recall_at_1"), ("retrieval", "way", "median_rank")
@@ -180,6 +206,29 @@ def test_controls_are_shown_and_none_of_them_is_the_best(pairs: Dataset, tmp_pat
     assert wrong
     assert not any("**" in line for line in wrong)
     assert "| counterfactual: accuracy | **100.0 %" in page
+
+
+def test_every_number_of_two_reports_has_a_paired_difference(
+    phantom_splits: dict[str, Dataset], tmp_path: Path
+) -> None:
+    for seed, name in enumerate("ab"):
+        run(RandomModel(seed), phantom_splits, None, tmp_path / name, n_bootstrap=20)
+    comparison = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=20)
+    assert {path[0] for path in comparison.numbers} == set(TASKS)
+    assert [path for path, difference in comparison.differences.items() if difference == [None]] == []
+    for path, (first, other) in comparison.numbers.items():
+        difference = comparison.differences[path][0].number["value"]
+        assert difference == pytest.approx(other["value"] - first["value"], abs=1e-9), path
+
+
+def test_the_difference_of_gains_is_paired_case_by_case(phantom_splits: dict[str, Dataset], tmp_path: Path) -> None:
+    # The blind model is the same beside both: their gains differ as the models do, on the same resamples.
+    for seed, name in enumerate("ab"):
+        run(RandomModel(seed), phantom_splits, ["structure"], tmp_path / name, n_bootstrap=20)
+    differences = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=50).differences
+    gain = differences["structure", "gain_over_blind"][0].number
+    assert gain["interval"] == pytest.approx(differences["structure", "accuracy"][0].number["interval"], abs=1e-12)
+    assert differences["structure", "blind"][0].number["interval"] == [0, 0]
 
 
 def test_equal_models_are_told_apart_by_their_folders(tmp_path: Path) -> None:
