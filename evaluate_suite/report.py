@@ -24,9 +24,9 @@ _NOTHING = "–"
 _NOTES = ("needs_image", "note")  # they stand on top
 _READING = """Each number stands with its 95 % interval (cluster bootstrap over studies), the value by chance, and the
 number of cases n. *Blind* is a model that reads the texts alone, *wrong image* is this model with each report beside
-another study's image: a test that either of them passes measures something else than what the image shows. Gains are
-the differences to them, paired, in percentage points; by chance they are 0. Every number and setting stands in
-`report.json`."""
+another study's image (in grounding, its maps of other phrases on other images): a test that either of them passes
+measures something else than what the image shows. Gains are the differences to them, paired, in percentage points; by
+chance they are 0. Every number and setting stands in `report.json`."""
 
 
 def markdown(report: Tree) -> str:
