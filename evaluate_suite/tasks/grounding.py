@@ -27,13 +27,15 @@ from ..grounding_cases import (
     score_cases,
 )
 from ..heat_map_figure import add_heat_maps
-from ..statistics import Measurement, measure_mean
+from ..statistics import GAIN, SHARE, Bounds, Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from ..tree import Path, is_measurement, node_at
 
 MEASURES: tuple[str, ...] = ("pointing_game", "mean_iou", "cnr", "signed_cnr")
 
-WRONG_MAP, GAIN = "wrong_map", "gain_over_wrong_map"
+_SHARES = ("pointing_game", "mean_iou")  # from 0 to 1; a contrast-to-noise ratio has no bound
+
+WRONG_MAP, GAIN_OVER_WRONG_MAP = "wrong_map", "gain_over_wrong_map"
 
 FIXED_THRESHOLDS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
 """BioViL's on MS-CXR, over which the intersection over union is averaged where no validation split can choose one."""
@@ -246,7 +248,8 @@ def _as_tree(
     def measure(name: str, counted: NDArray[np.bool_]) -> Measurement | None:
         if name not in chances:
             return None
-        return _measure(values[name][counted], chances[name][counted], studies[counted], n_bootstrap, seed)
+        bounds = SHARE if name in _SHARES else None
+        return _measure(values[name][counted], chances[name][counted], studies[counted], n_bootstrap, seed, bounds)
 
     everything = np.ones(len(cases), dtype=bool)
     tree: Tree = {name: found for name in MEASURES if (found := measure(name, everything))}
@@ -267,14 +270,15 @@ def _control(
     # What the wrong maps get, and what the right ones have above it.
     own, others = _values(scores), _values(wrong)
     zeros = np.zeros(len(studies))
-    gains = {
-        name: gain
-        for name in tree
-        if (gain := _measure(own[name] - others[name], zeros, studies, n_bootstrap, seed)) is not None
-    }
+    gains = {}
+    for name in tree:
+        bounds = GAIN if name in _SHARES else None
+        gain = _measure(own[name] - others[name], zeros, studies, n_bootstrap, seed, bounds)
+        if gain is not None:
+            gains[name] = gain
     control: Tree = {
-        WRONG_MAP: _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed),
-        GAIN: gains,
+        WRONG_MAP: _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed, SHARE),
+        GAIN_OVER_WRONG_MAP: gains,
         "needs_image": gains["pointing_game"]["interval"][0] > 0,
     }
     vain = [name for name, gain in gains.items() if gain["interval"][0] <= 0]
@@ -296,13 +300,18 @@ def _left_out(tree: Tree, wrong: CaseScores | None) -> dict[str, str]:
     missing = [name for name in MEASURES if name not in tree]
     if wrong is None:
         reason = "no chance level: a phrase has no other phrase of another study"
-        return dict.fromkeys((*missing, WRONG_MAP, GAIN, "needs_image"), reason)
-    missing += [f"{GAIN}.{name}" for name in MEASURES if name not in tree[GAIN]]
+        return dict.fromkeys((*missing, WRONG_MAP, GAIN_OVER_WRONG_MAP, "needs_image"), reason)
+    missing += [f"{GAIN_OVER_WRONG_MAP}.{name}" for name in MEASURES if name not in tree[GAIN_OVER_WRONG_MAP]]
     return dict.fromkeys(missing, "undefined for every phrase: its boxes leave nothing out, or nothing varies")
 
 
 def _measure(
-    values: NDArray[np.float64], chances: NDArray[np.float64], studies: NDArray[np.int64], n_bootstrap: int, seed: int
+    values: NDArray[np.float64],
+    chances: NDArray[np.float64],
+    studies: NDArray[np.int64],
+    n_bootstrap: int,
+    seed: int,
+    bounds: Bounds | None,
 ) -> Measurement | None:
     # Over the cases where the value is defined; None where there is none, or none with a chance level.
     defined = ~np.isnan(values)
@@ -310,4 +319,4 @@ def _measure(
     if not known.any():
         return None
     groups = np.unique(studies[defined], return_inverse=True)[1]
-    return measure_mean(values[defined], groups, float(chances[known].mean()), n_bootstrap, seed)
+    return measure_mean(values[defined], groups, float(chances[known].mean()), n_bootstrap, seed, bounds)

@@ -91,6 +91,14 @@ def test_a_model_that_knows_the_boxes_points_into_all_of_them(boxes):
     assert tree["cnr"]["value"] > 2 > tree["cnr"]["chance"]
 
 
+def test_phrases_that_are_all_hit_or_all_missed_claim_no_certainty(boxes):
+    knowing = oracle(boxes)
+    low, high = ground(knowing, boxes)["pointing_game"]["interval"]
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 4)), 1.0)  # four studies
+    missing = ground(MapEncoder(lambda grey, phrase: -knowing.map_of(grey, phrase)), boxes)
+    assert missing["pointing_game"]["interval"] == pytest.approx([0.0, 1 - 0.025 ** (1 / 4)])
+
+
 def test_a_model_that_points_away_from_the_boxes_never_hits_one(boxes):
     knowing = oracle(boxes)
     tree = ground(MapEncoder(lambda grey, phrase: -knowing.map_of(grey, phrase)), boxes)
