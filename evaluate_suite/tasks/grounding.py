@@ -27,6 +27,7 @@ from ..grounding_cases import (
     score_cases,
 )
 from ..heat_map_figure import add_heat_maps
+from ..heat_maps import TIE_TOLERANCE
 from ..statistics import GAIN, SHARE, Bounds, Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from ..tree import Path, is_measurement, node_at
@@ -276,12 +277,13 @@ def _control(
         gain = _measure(own[name] - others[name], zeros, studies, n_bootstrap, seed, bounds)
         if gain is not None:
             gains[name] = gain
+    # The mean of many equal wrong maps may differ from the right one by rounding.
+    vain = [name for name, gain in gains.items() if gain["interval"][0] <= TIE_TOLERANCE]
     control: Tree = {
         WRONG_MAP: _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed, SHARE),
         GAIN_OVER_WRONG_MAP: gains,
-        "needs_image": gains["pointing_game"]["interval"][0] > 0,
+        "needs_image": "pointing_game" not in vain,
     }
-    vain = [name for name, gain in gains.items() if gain["interval"][0] <= 0]
     return control | ({"note": _note(vain, tree, gains)} if vain else {})
 
 

@@ -144,6 +144,16 @@ def test_a_model_with_one_map_for_all_is_flagged_in_words(boxes):
     assert "pointing game 0.000, a gain of +0.000 (95 % interval +0.000 to +0.000)" in tree["note"]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_gain_that_is_rounding_alone_is_none(seed):
+    # All phrases have one map and one box: the mean of the wrong maps' values is the value but for its last bit.
+    data = dataset([row(grey, ("Nodule", f"nodule {grey}", (0, 0, 8, 4))) for grey in range(12)])
+    grid = np.random.default_rng(seed).random((2, 4)).astype(np.float32)
+    note = ground(MapEncoder(lambda grey, phrase: grid), data)["note"]
+    for measure in ("pointing game", "mean IoU", "CNR", "signed CNR"):
+        assert f" {measure} " in note
+
+
 def test_gains_over_wrong_maps_are_paired_and_a_model_that_knows_the_boxes_has_them_all():
     rows = [row(grey, ("Nodule", f"nodule {grey}", (4 * (grey % 4), 0, 4 * (grey % 4) + 4, 4))) for grey in range(12)]
     data = dataset(rows)
