@@ -13,6 +13,7 @@ from ..context import TaskContext, Tree
 from ..controls import NotComputable
 from ..controls.blind import gaps_fitted_on_train, wins_of
 from ..controls.gains import BLIND, WRONG_IMAGE, Cases, computed, is_certain, measure_controls, verdict
+from ..controls.kept import KeptCases
 from ..controls.wrong_image import mean_over_derangements
 from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs
 from ..embeddings import Embeddings, paired_cosines
@@ -61,10 +62,11 @@ def run(context: TaskContext) -> Tree:
     fitted = computed(lambda: gaps_fitted_on_train(context.train, data, pairs))
     blind = fitted if isinstance(fitted, NotComputable) else _wins_by_model(fitted[0])
     wrong_image = computed(lambda: _wrong_image_wins(context.embeddings, data, pairs, images, context.seed))
-    tree = _with_controls(wins, pairs, _cases(data, pairs, context.n_bootstrap, context.seed), wrong_image, blind)
+    cases = _cases(data, pairs, context.n_bootstrap, context.seed)
+    tree = _with_controls(wins, pairs, cases, wrong_image, blind)
     if not isinstance(fitted, NotComputable):
         tree[BLIND]["n_left_out"] = fitted[1]
-    _keep(context, "", pairs, wins)
+    _keep(context, "", cases, pairs, wins, wrong_image, {BLIND: blind})
     context.figures.add("counterfactual", partial(draw_controls, tree), _CAPTION)
 
     balanced = computed(lambda: _balanced(context, wins, blind, wrong_image))
@@ -177,14 +179,14 @@ def _balanced(
     tree = _with_controls(wins[chosen], pairs, cases, wrong_images, choosing)
     del tree["n_null"]  # of the whole split
     tree["at_chance"] = {BLIND: _at_chance(choosing, pairs)}
-    if isinstance(blind, NotComputable):
-        left_out = dict.fromkeys([BLIND_ON_TRAIN, f"gain_over_{BLIND_ON_TRAIN}"], str(blind))
+    on_train = blind if isinstance(blind, NotComputable) else {name: each[chosen] for name, each in blind.items()}
+    if isinstance(on_train, NotComputable):
+        left_out = dict.fromkeys([BLIND_ON_TRAIN, f"gain_over_{BLIND_ON_TRAIN}"], str(on_train))
         tree["skipped"] = tree.get("skipped", {}) | left_out
     else:
-        models = {name: model_wins[chosen] for name, model_wins in blind.items()}
-        tree |= _beside_blind_on_train(cases, pairs, wins[chosen], models)
-        tree["at_chance"][BLIND_ON_TRAIN] = _at_chance(models, pairs)
-    _keep(context, "balanced.", pairs, wins[chosen])
+        tree |= _beside_blind_on_train(cases, pairs, wins[chosen], on_train)
+        tree["at_chance"][BLIND_ON_TRAIN] = _at_chance(on_train, pairs)
+    _keep(context, "balanced.", cases, pairs, wins[chosen], wrong_images, {BLIND: choosing, BLIND_ON_TRAIN: on_train})
     return tree
 
 
@@ -260,18 +262,34 @@ def _cases_of(pairs: CounterfactualPairs, studies: NDArray[np.int64], n_bootstra
     return Cases("by_kind", pairs.names, counted, groups, chances, n_bootstrap, seed)
 
 
-def _keep(context: TaskContext, prefix: str, pairs: CounterfactualPairs, wins: NDArray[np.float64]) -> None:
-    image_ids, studies = list(context.test["image_id"]), list(context.test["study_id"])
-    for kind in [None, *np.unique(pairs.kinds)]:
-        metric = "accuracy" if kind is None else f"by_kind.{pairs.names[kind]}"
-        places = range(len(wins)) if kind is None else np.flatnonzero(pairs.kinds == kind)
+def _keep(
+    context: TaskContext,
+    prefix: str,
+    cases: Cases,
+    pairs: CounterfactualPairs,
+    wins: NDArray[np.float64],
+    wrong_image: NDArray[np.float64] | NotComputable,
+    blind: Mapping[str, ModelWins | NotComputable],
+) -> None:
+    # Case by case: the model's wins, and for each control in `blind` and wrong images the control's and the gain.
+    image_ids, study_ids = np.array(context.test["image_id"]), np.array(context.test["study_id"])
+    kinds = np.array(pairs.names)[pairs.kinds]
+    names = np.array([f"{image_id}/{kind}" for image_id, kind in zip(image_ids[pairs.rows], kinds, strict=True)])
+    studies = study_ids[pairs.rows]
+    of_kinds = {f"by_kind.{kind}": kinds == kind for kind in np.unique(kinds)}
+    for metric, counted in ({"accuracy": np.ones(len(wins), dtype=bool)} | of_kinds).items():
         context.outcomes.add(
-            "counterfactual",
-            prefix + metric,
-            [f"{image_ids[pairs.rows[place]]}/{pairs.names[pairs.kinds[place]]}" for place in places],
-            [studies[pairs.rows[place]] for place in places],
-            wins[places],
+            "counterfactual", prefix + metric, names[counted].tolist(), studies[counted].tolist(), wins[counted]
         )
+    kept = KeptCases(context.outcomes, "counterfactual", cases, names.tolist(), studies.tolist(), prefix)
+    controls: dict[str, NDArray[np.float64] | NotComputable] = {
+        name: models if isinstance(models, NotComputable) else _better(models, pairs) for name, models in blind.items()
+    }
+    controls[WRONG_IMAGE] = wrong_image if isinstance(wrong_image, NotComputable) else _columns(wrong_image, pairs)
+    kept.keep_controls(_columns(wins, pairs), controls)
+    for name, models in blind.items():
+        for model, model_wins in () if isinstance(models, NotComputable) else models.items():
+            kept.keep(f"{name}.models.{model}", _columns(model_wins, pairs))
 
 
 def _without_edits(data: Dataset, pairs: CounterfactualPairs) -> dict[str, Any]:
