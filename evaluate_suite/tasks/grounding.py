@@ -228,7 +228,7 @@ def _outcomes(
     outcomes: dict[Path, NDArray[np.float64]] = {(name,): values for name, values in own.items()}
     if wrong is not None:
         outcomes[WRONG_MAP,] = wrong.pointing
-        outcomes |= {(GAIN, name): own[name] - values for name, values in _values(wrong).items()}
+        outcomes |= {(GAIN_OVER_WRONG_MAP, name): own[name] - values for name, values in _values(wrong).items()}
     for label in np.unique(labels):
         outcomes |= {
             ("by_label", str(label), name): np.where(labels == label, values, np.nan) for name, values in own.items()
