@@ -120,7 +120,7 @@ class NgramClassifier:
 def wins_of(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Who wins pairs with these score gaps, original less edit: 1 the original, 0.5 neither, 0 the edit.
 
-    A tie is one thing in the whole suite: scores that are equal in float64. What it counts is not: half of a pair here,
+    A tie is one thing in the whole suite: scores that are equal in float64. What it counts is not: half a pair here,
     so that a model which cannot tell the two is at chance; a miss in `structure_accuracy.candidate_outcomes`, as the
     paper asks for the highest score of all. No cosine is rounded for it. A scorer whose sums hang on the order of the
     words rounds its own scores, as `TrigramModel` does; `NgramClassifier` sums in the order of its columns.
