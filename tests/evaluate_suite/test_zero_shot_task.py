@@ -56,6 +56,17 @@ def scored_by(encoder: PlantedEncoder, data: Dataset, validation: Dataset | None
 EDEMA = [{"Edema": float(place % 3 == 0), "Fracture": float(place % 2)} for place in range(12)]
 
 
+def test_scores_that_differ_by_the_order_of_a_sum_alone_tie():
+    # Images that have the same numbers in other places, against prompts that have one number in all places.
+    prompts = np.full(10, 10**-0.5, dtype=np.float32)
+    images = np.stack([np.roll(np.repeat([1.0, -1.0], [7, 3]), shift) for shift in range(10)]) * prompts
+    encoder = PlantedEncoder(
+        lambda grey: prompts, lambda text: prompts if text in PROMPTS["Edema"].positive else -prompts
+    )
+    scores = zero_shot.label_scores(Embeddings(encoder), images.astype(np.float32), ["Edema"])
+    assert len(np.unique(scores)) == 1
+
+
 def test_a_model_that_reads_the_labels_is_right_about_all_of_them():
     data = labelled(EDEMA)
     tree = scored_by(reader(data), data)
