@@ -1,4 +1,4 @@
-"""An encoder of few distinct vectors, whose cosines tie exactly, and a small PhantomCXR with the cases that tie."""
+"""Encoders of few distinct vectors, whose cosines tie exactly, and a small PhantomCXR with the cases that tie."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +57,19 @@ class CoarseEncoder:
         digest = hashlib.sha256(self._image_vector(image).tobytes() + phrase.encode()).digest()
         levels = 1 if digest[-1] % 6 == 0 else 4  # one in six is flat
         return np.array([byte % levels for byte in digest[: _GRID[0] * _GRID[1]]], dtype=np.float32).reshape(_GRID)
+
+
+class IndifferentEncoder:
+    """Gives everything one vector, and every phrase a flat map."""
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        return np.full((len(images), WIDTH), 0.25, dtype=np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.full((len(texts), WIDTH), 0.25, dtype=np.float32)
+
+    def phrase_maps(self, images: Sequence[Image.Image], phrases: Sequence[str]) -> list[np.ndarray]:
+        return [np.ones(_GRID, dtype=np.float32) for _ in phrases]
 
 
 def _greys(image: Image.Image) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from datasets import Dataset
@@ -14,10 +14,11 @@ _START, _END, _UNKNOWN = "<s>", "</s>", "<unk>"
 Pair = tuple[str, str]
 
 
-def fitted_reports(train: Dataset, test: Dataset) -> list[str]:
-    """The distinct reports of the training split that the test split does not have."""
-    tested = set(test["report"])
-    return list(dict.fromkeys(report for report in train["report"] if report not in tested))
+def fitted_reports(train: Dataset, tested: Collection[str]) -> tuple[list[str], int]:
+    """The distinct reports of the training split that are no text of the test, and how many are."""
+    distinct = list(dict.fromkeys(train["report"]))
+    fitted = [report for report in distinct if report not in tested]
+    return fitted, len(distinct) - len(fitted)
 
 
 class Trigrams:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datasets import Dataset
-from recomputed import TIE, Model, Plan, Tree, dot, measured, percentile, win
+from recomputed import TIE, Model, Plan, Tree, dot, mean, percentile, told, win
 from recomputed_blind import Pair, blind_gaps, edits_of, fitted_reports
-from recomputed_controls import controlled, derangements, mean_of_orders
+from recomputed_controls import WHOLE, Outcomes, Parts, controlled, derangements, mean_of_orders, verdict
 
 CELLS = 4
 
@@ -36,7 +36,7 @@ class Edits:
 
 def read_edits(data: Dataset) -> Edits:
     edits = Edits([], [], [], [], [], list(data.features["counterfactual"]))
-    for place, row in enumerate(data.remove_columns("image")):
+    for place, row in enumerate(data.select_columns(["image_id", "study_id", "report", "counterfactual"])):
         for kind in edits.names:
             edit = row["counterfactual"][kind]
             if edit is not None and edit["text"] is not None:
@@ -55,71 +55,103 @@ def pair_wins(images: Sequence[Sequence[float]], model: Model, edits: Edits, ord
     ]
 
 
-def counterfactual(model: Model, test: Dataset, train: Dataset, others: Sequence[Dataset], plan: Plan) -> Tree:
+def counterfactual(model: Model, test: Dataset, train: Dataset | None, others: Sequence[Dataset], plan: Plan) -> Tree:
     edits = read_edits(test)
     right = pair_wins(model.images, model, edits, range(len(test)))
     orders = derangements(test["study_id"][:], test["report"][:], plan.seed)
-    wrong = mean_of_orders(orders, lambda order: pair_wins(model.images, model, edits, order))
-    gaps = blind_gaps(fitted_reports(train, test), edits_of([train]), edits.kinds, edits.texts)
-    blind = {name: [win(gap, 0.0) for gap in of_model] for name, of_model in gaps.items()}
+    wrong = mean_of_orders(orders, lambda order: {WHOLE: pair_wins(model.images, model, edits, order)})[WHOLE]
+    blind, n_left_out = _blind_on_train(edits, test, train) if train is not None else (None, None)
     tree = _with_controls(edits, right, blind, wrong, plan)
+    if blind is not None:
+        tree["blind"]["n_left_out"] = n_left_out
     tree["n_null"] = {name: len(test) - edits.kinds.count(name) for name in edits.names}
 
-    choosing, chosen = balanced(edits, test, others)
-    part = edits.take(chosen)
-    taken = [[wins[place] for place in chosen] for wins in (right, wrong)]
-    tree["balanced"] = _with_controls(
-        part,
-        taken[0],
-        {name: [win(gaps[place], 0.0) for place in chosen] for name, gaps in choosing.items()},
-        taken[1],
-        plan,
-    )
-    on_train = {name: [wins[place] for place in chosen] for name, wins in blind.items()}
-    tree["balanced"]["blind_fitted_on_train"] = _measure_blind(part, on_train, plan)
-    return tree
+    gaps, chosen = balanced(edits, test, others)
+    part, own = edits.take(chosen), [right[place] for place in chosen]
+    choosing = {name: [win(of_model[place], 0.0) for place in chosen] for name, of_model in gaps.items()}
+    subset = _with_controls(part, own, choosing, [wrong[place] for place in chosen], plan)
+    subset["at_chance"] = {"blind": _at_chance(part, choosing)}
+    if blind is None:
+        left_out = dict.fromkeys(("blind_fitted_on_train", "gain_over_blind_fitted_on_train"), told())
+        subset["skipped"] = subset.get("skipped", {}) | left_out
+    else:
+        on_train = {name: [wins[place] for place in chosen] for name, wins in blind.items()}
+        subset |= _beside_blind_on_train(part, own, on_train, plan)
+        subset["at_chance"]["blind_fitted_on_train"] = _at_chance(part, on_train)
+    return tree | {"balanced": subset}
 
 
-def _with_controls(edits: Edits, right: Wins, blind: dict[str, Wins], wrong: Wins, plan: Plan) -> Tree:
-    own = _measure(edits, right, plan)
-    tree: Tree = {"by_kind": own.pop("by_kind"), "accuracy": own}
-    missing = [name for name in edits.names if name not in edits.kinds]
-    if missing:
-        tree["skipped"] = {f"by_kind.{name}": "" for name in missing}
-    controls = {
-        "blind": (_measure_blind(edits, blind, plan), _better(blind, range(len(right)))),
-        "wrong_image": (_measure(edits, wrong, plan), wrong),
+def _blind_on_train(edits: Edits, test: Dataset, train: Dataset) -> tuple[dict[str, Wins], Tree]:
+    # Neither a report nor an edit of the test is learnt from, whichever it is in the training split.
+    tested = {*test["report"], *(text for _, text in edits.texts)}
+    reports, n_reports = fitted_reports(train, tested)
+    of_train = edits_of([train])
+    learnt = {
+        kind: {(report, edit) for report, edit in pairs if report not in tested and edit not in tested}
+        for kind, pairs in of_train.items()
     }
-    return tree | controlled(right, edits.studies, plan, controls)
+    n_edits = sum(len(of_train[kind]) - len(learnt[kind]) for kind in of_train)
+    gaps = blind_gaps(reports, learnt, edits.kinds, edits.texts)
+    wins = {name: [win(gap, 0.0) for gap in of_model] for name, of_model in gaps.items()}
+    return wins, {"reports": n_reports, "edits": n_edits}
 
 
-def _measure(edits: Edits, wins: Wins, plan: Plan) -> Tree:
-    return _overall_and_by_kind(edits, dict.fromkeys(["", *edits.names], wins), plan)
+def _with_controls(edits: Edits, right: Wins, blind: dict[str, Wins] | None, wrong: Wins, plan: Plan) -> Tree:
+    parts = _parts(edits, plan)
+    better = _better(edits, blind) if blind is not None else None
+    tree = controlled(parts, _for_all(edits, right), better, _for_all(edits, wrong))
+    if blind is not None:
+        tree["blind"]["models"] = {name: parts.measure(_for_all(edits, wins)) for name, wins in blind.items()}
+    own = parts.measure(_for_all(edits, right))
+    tree |= {"by_kind": own.pop("by_kind"), "accuracy": own}
+    missing = [name for name in edits.names if name not in edits.kinds]
+    skipped = tree.get("skipped", {}) | {f"by_kind.{name}": told() for name in missing}
+    return tree | ({"skipped": skipped} if skipped else {})
 
 
-def _overall_and_by_kind(edits: Edits, wins: dict[str, Wins], plan: Plan) -> Tree:
-    # `wins` of all pairs, for the whole "" and for each kind.
-    by_kind = {}
-    for name in edits.names:
-        cases = [case for case, kind in enumerate(edits.kinds) if kind == name]
-        if cases:
-            values, studies = [wins[name][case] for case in cases], [edits.studies[case] for case in cases]
-            by_kind[name] = measured(values, studies, 0.5, plan, among=edits.studies)
-    return measured(wins[""], edits.studies, 0.5, plan) | {"by_kind": by_kind}
+def _beside_blind_on_train(edits: Edits, right: Wins, blind: dict[str, Wins], plan: Plan) -> Tree:
+    parts, better = _parts(edits, plan), _better(edits, blind)
+    tree, gain = parts.measure(better), parts.gain(_for_all(edits, right), better)
+    notes = [told(*(100 * share for wins in blind.values() for share in off_chance(edits, wins)))]
+    if gain["interval"][0] <= 0:
+        notes.append(verdict(mean(right), tree, gain))
+    if any(notes):
+        tree["note"] = " ".join(notes)
+    tree["models"] = {name: parts.measure(_for_all(edits, wins)) for name, wins in blind.items()}
+    return {"blind_fitted_on_train": tree, "gain_over_blind_fitted_on_train": gain}
 
 
-def _measure_blind(edits: Edits, blind: dict[str, Wins], plan: Plan) -> Tree:
-    better = {"": _better(blind, range(len(edits.rows)))}
-    for name in edits.names:
-        better[name] = _better(blind, [case for case, kind in enumerate(edits.kinds) if kind == name])
-    models = {name: _measure(edits, wins, plan) for name, wins in blind.items()}
-    return _overall_and_by_kind(edits, better, plan) | {"models": models}
+def _at_chance(edits: Edits, models: dict[str, Wins]) -> dict[str, bool]:
+    return {name: not off_chance(edits, wins) for name, wins in models.items()}
 
 
-def _better(blind: dict[str, Wins], cases: Sequence[int]) -> Wins:
-    # The wins of the model that wins most of these cases, the trigram model where they are equal.
-    trigram, ngram = (sum(blind[name][case] for case in cases) for name in ("trigram", "ngram"))
-    return blind["trigram" if trigram >= ngram else "ngram"]
+def off_chance(edits: Edits, wins: Wins) -> list[float]:
+    """The accuracies, over all and by kind, that are more than 2 % and 5 % from a half."""
+    of_kinds = [mean(wins[case] for case in cases) for cases in _of_kinds(edits).values() if cases]
+    accuracies = [(mean(wins), 0.02), *((accuracy, 0.05) for accuracy in of_kinds)]
+    return [accuracy for accuracy, tolerance in accuracies if abs(accuracy - 0.5) > tolerance + 1e-9]
+
+
+def _parts(edits: Edits, plan: Plan) -> Parts:
+    return Parts("by_kind", _of_kinds(edits), edits.studies, 0.5, plan)
+
+
+def _of_kinds(edits: Edits) -> dict[str, list[int]]:
+    return {name: [case for case, kind in enumerate(edits.kinds) if kind == name] for name in edits.names}
+
+
+def _for_all(edits: Edits, wins: Wins) -> Outcomes:
+    return dict.fromkeys((WHOLE, *edits.names), wins)
+
+
+def _better(edits: Edits, blind: dict[str, Wins]) -> Outcomes:
+    # For the whole and for each kind the model that wins most of its pairs, the trigram model where they are equal.
+    def better(cases: Sequence[int]) -> Wins:
+        trigram, ngram = (sum(blind[name][case] for case in cases) for name in ("trigram", "ngram"))
+        return blind["trigram" if trigram >= ngram else "ngram"]
+
+    everything = range(len(edits.rows))
+    return {name: better(cases) for name, cases in {WHOLE: everything, **_of_kinds(edits)}.items()}
 
 
 def balanced(edits: Edits, test: Dataset, others: Sequence[Dataset]) -> tuple[dict[str, list[float]], list[int]]:

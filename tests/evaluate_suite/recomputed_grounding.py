@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from recomputed import TIE, Plan, Tree, mean, measured
+from recomputed import GAIN, SHARE, TIE, Plan, Tree, mean, measured, told
 
-MEASURES = ("pointing_game", "mean_iou", "cnr")
+MEASURES = ("pointing_game", "mean_iou", "cnr", "signed_cnr")
+SHARES = ("pointing_game", "mean_iou")
+FIXED = (0.1, 0.2, 0.3, 0.4, 0.5)
 CANDIDATES = tuple(step / 20 for step in range(1, 20))
 _FLAT = 1e-9
 
@@ -69,7 +71,7 @@ def to_pixels(grid: Pixels, height: int, width: int) -> Pixels:
 
 
 def scores(case: Case, grid: Pixels, thresholds: Sequence[float]) -> dict[str, Any]:
-    """Of one map on one case: by measure, the IoU at each threshold, `cnr` None where undefined."""
+    """Of one map on one case: by measure, the IoU at each threshold, `signed_cnr` None where undefined."""
     height, width = len(case.inside), len(case.inside[0])
     heat = to_pixels(grid, height, width)
     pixels = [(heat[y][x], case.inside[y][x]) for y in range(height) for x in range(width)]
@@ -81,7 +83,7 @@ def scores(case: Case, grid: Pixels, thresholds: Sequence[float]) -> dict[str, A
     return {
         "pointing_game": mean(float(hit) for value, hit in pixels if value >= highest - _FLAT),
         "ious": ious,
-        "cnr": _contrast_to_noise(
+        "signed_cnr": _contrast_to_noise(
             [value for value, hit in pixels if hit], [value for value, hit in pixels if not hit]
         ),
     }
@@ -90,7 +92,7 @@ def scores(case: Case, grid: Pixels, thresholds: Sequence[float]) -> dict[str, A
 def _contrast_to_noise(inside: Sequence[float], outside: Sequence[float]) -> float | None:
     if not inside or not outside:
         return None
-    contrast = abs(mean(inside) - mean(outside))
+    contrast = mean(inside) - mean(outside)
     noise = math.sqrt(_variance(inside) + _variance(outside))
     if noise > 0:
         return contrast / noise
@@ -102,10 +104,11 @@ def _variance(values: Sequence[float]) -> float:
     return mean((value - centre) ** 2 for value in values)
 
 
-def grounding(encoder: Any, test: Dataset, validation: Dataset, plan: Plan) -> Tree:
+def grounding(encoder: Any, test: Dataset, validation: Dataset | None, plan: Plan) -> Tree:
     cases = cases_of(encoder, test)
-    by_label, overall = _thresholds(cases_of(encoder, validation))
-    levels = [[by_label.get(case.label, overall)] for case in cases]
+    on_validation = cases_of(encoder, validation) if validation is not None else []
+    by_label, of_others = _thresholds(on_validation) if on_validation else ({}, list(FIXED))
+    levels = [[by_label[case.label]] if case.label in by_label else of_others for case in cases]
     own = [_numbers([scores(case, case.grid, bars)]) for case, bars in zip(cases, levels, strict=True)]
     others = _wrong_maps(cases, plan.seed)
     wrong = [
@@ -114,43 +117,69 @@ def grounding(encoder: Any, test: Dataset, validation: Dataset, plan: Plan) -> T
     ]
     area = [mean(float(hit) for line in case.inside for hit in line) for case in cases]
 
-    def measure(values: Sequence[float | None], chances: Sequence[float | None], places: Sequence[int]) -> Tree:
+    def measure(
+        values: Sequence[float | None],
+        chances: Sequence[float | None],
+        places: Sequence[int],
+        bounds: tuple[float, float] | None,
+    ) -> Tree:
         # Over the cases where the value is defined; the chance over those where the chance is too.
         defined = [place for place in places if values[place] is not None]
         chance = mean(chances[place] for place in defined if chances[place] is not None)
-        return measured([values[place] for place in defined], [cases[place].study for place in defined], chance, plan)
+        studies = [cases[place].study for place in defined]
+        return measured([values[place] for place in defined], studies, chance, plan, bounds=bounds)
 
     def of_cases(places: Sequence[int]) -> Tree:
         chances = {"pointing_game": area} | {name: [found[name] for found in wrong] for name in MEASURES[1:]}
         return {
-            name: measure([found[name] for found in own], chances[name], places)
+            name: measure([found[name] for found in own], chances[name], places, SHARE if name in SHARES else None)
             for name in MEASURES
             if any(own[place][name] is not None and chances[name][place] is not None for place in places)
         }
 
+    everything = range(len(cases))
+    gains = {}
+    for name in MEASURES:
+        pairs = [(found[name], other[name]) for found, other in zip(own, wrong, strict=True)]
+        differences = [None if None in pair else pair[0] - pair[1] for pair in pairs]
+        gains[name] = measure(differences, [0.0] * len(cases), everything, GAIN if name in SHARES else None)
+    tree = of_cases(everything)
+    vain = [
+        told(tree[name]["value"], gain["value"], 95, *gain["interval"])
+        for name, gain in gains.items()
+        if gain["interval"][0] <= TIE
+    ]
+    if vain:
+        tree["note"] = " ".join(vain)
     labels = sorted({case.label for case in cases})
-    return of_cases(range(len(cases))) | {
-        "wrong_map": measure([found["pointing_game"] for found in wrong], area, range(len(cases))),
+    return tree | {
+        "wrong_map": measure([found["pointing_game"] for found in wrong], area, everything, SHARE),
+        "gain_over_wrong_map": gains,
+        "needs_image": gains["pointing_game"]["interval"][0] > TIE,
         "by_label": {
             label: of_cases([place for place, case in enumerate(cases) if case.label == label]) for label in labels
         },
-        "n_undefined_cnr": sum(found["cnr"] is None for found in own),
-        "thresholds": {"by_label": by_label, "others": [overall]},
-        "note": f"0 1 {len(cases_of(encoder, validation))}",
+        "n_undefined_cnr": sum(found["signed_cnr"] is None for found in own),
+        "thresholds": {
+            "by_label": by_label,
+            "others": of_others,
+            "source": told(len(on_validation), 0, 1) if on_validation else told(0, 1),
+        },
     }
 
 
 def _numbers(found: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     # The means over several maps of one case; of the ratios that are defined.
-    ratios = [each["cnr"] for each in found if each["cnr"] is not None]
+    ratios = [each["signed_cnr"] for each in found if each["signed_cnr"] is not None]
     return {
         "pointing_game": mean(each["pointing_game"] for each in found),
         "mean_iou": mean(mean(each["ious"]) for each in found),
-        "cnr": mean(ratios) if ratios else None,
+        "cnr": mean(map(abs, ratios)) if ratios else None,
+        "signed_cnr": mean(ratios) if ratios else None,
     }
 
 
-def _thresholds(cases: Sequence[Case]) -> tuple[dict[str, float], float]:
+def _thresholds(cases: Sequence[Case]) -> tuple[dict[str, float], list[float]]:
     # The candidate of the highest mean IoU, the lowest of equals: by label, and over all.
     ious = [scores(case, case.grid, CANDIDATES)["ious"] for case in cases]
 
@@ -160,7 +189,7 @@ def _thresholds(cases: Sequence[Case]) -> tuple[dict[str, float], float]:
 
     labels = {case.label for case in cases}
     by_label = {label: best(place for place, case in enumerate(cases) if case.label == label) for label in labels}
-    return by_label, best(range(len(cases)))
+    return by_label, [best(range(len(cases)))]
 
 
 def _wrong_maps(cases: Sequence[Case], seed: int) -> list[list[int]]:

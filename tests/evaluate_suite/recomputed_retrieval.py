@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import comb
 
 from datasets import Dataset
-from recomputed import TIE, Model, Plan, Tree, dot, measured
+from recomputed import SHARE, TIE, Model, Plan, Tree, dot, measured
 
 RECALL_AT = (1, 5, 10)
 
@@ -57,7 +57,9 @@ def chance_ranks(n_candidates: int, n_right: Sequence[int]) -> list[Fraction]:
 
 def _measure(found: Sequence[int], studies: Sequence[str], chance: Sequence[Fraction], plan: Plan) -> Tree:
     tree = {
-        f"recall_at_{k}": measured([float(rank <= k) for rank in found], studies, float(chance[k - 1]), plan)
+        f"recall_at_{k}": measured(
+            [float(rank <= k) for rank in found], studies, float(chance[k - 1]), plan, bounds=SHARE
+        )
         for k in RECALL_AT
     }
     half = Fraction(1, 2)

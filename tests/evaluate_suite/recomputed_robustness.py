@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from datasets import Dataset
-from recomputed import TIE, Model, Plan, Tree, dot, mean, measured, vectors
+from recomputed import SHARE, TIE, Model, Plan, Tree, dot, mean, measured, vectors
 from recomputed_counterfactual import pair_wins, read_edits
 from recomputed_retrieval import chance_ranks, recall_at_1
 
@@ -39,11 +39,11 @@ def _scores(model: Model, images: Sequence[Sequence[float]], test: Dataset, plan
     distinct = list(dict.fromkeys(reports))
     n_right = [reports.count(report) for report in distinct]
     first_studies = [studies[reports.index(report)] for report in distinct]
-    return {
-        "structure_accuracy": measured(right, of_right, mean(chances), plan),
-        "counterfactual_accuracy": measured(wins, edits.studies, 0.5, plan),
-        "image_to_text_recall_at_1": measured(of_images, studies, 1 / len(distinct), plan),
-        "text_to_image_recall_at_1": measured(
-            of_reports, first_studies, float(chance_ranks(len(reports), n_right)[0]), plan
-        ),
+    of_random_texts = float(chance_ranks(len(reports), n_right)[0])
+    found = {
+        "structure_accuracy": (right, of_right, mean(chances)),
+        "counterfactual_accuracy": (wins, edits.studies, 0.5),
+        "image_to_text_recall_at_1": (of_images, studies, 1 / len(distinct)),
+        "text_to_image_recall_at_1": (of_reports, first_studies, of_random_texts),
     }
+    return {name: measured(*numbers, plan, bounds=SHARE) for name, numbers in found.items()}

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from datasets import Dataset
-from recomputed import TIE, Model, Plan, Tree, dot, interval, mean, resampled, vectors
+from recomputed import TIE, Model, Plan, Tree, dot, interval, mean, resampled, told, vectors
 
 from evaluate_suite.prompts import PROMPTS
 
@@ -40,15 +41,25 @@ def average_precision(scores: Sequence[float], positive: Sequence[bool]) -> floa
     return mean(precisions)
 
 
-def zero_shot(model: Model, test: Dataset, validation: Dataset, plan: Plan) -> Tree:
+def random_average_precision(n_positive: int, n_cases: int) -> float:
+    """What all orders of the cases have on average, by where a positive stands and how many stand before it.
+
+    A positive is at each rank as often, and of the r - 1 cases above it, each is positive with (P - 1) / (N - 1).
+    """
+    above = Fraction(n_positive - 1, n_cases - 1)
+    precisions = [(1 + (rank - 1) * above) / rank for rank in range(1, n_cases + 1)]
+    return float(sum(precisions) / n_cases)
+
+
+def zero_shot(model: Model, test: Dataset, validation: Dataset | None, plan: Plan) -> Tree:
     names = [name for name in PROMPTS if name in test.features["labels"]]
     labels = {name: [row[name] for row in test["labels"]] for name in names}
     kept = [name for name in names if 0.0 in labels[name] and 1.0 in labels[name]]
-    thresholds = _thresholds(model, validation)
+    thresholds = _thresholds(model, validation) if validation is not None else {}
     studies = test["study_id"][:]
     tree: Tree = {"auroc": {}, "average_precision": {}, "accuracy": {}}
     cases = {name: [case for case, label in enumerate(labels[name]) if label in (0.0, 1.0)] for name in kept}
-    scores = {name: _scores(model, model.images, name) for name in kept}
+    scores = {name: label_scores(model, model.images, name) for name in kept}
     positive = {name: [label == 1.0 for label in labels[name]] for name in kept}
 
     def measure(statistic: Callable[[str, list[int]], float | None], chance: Callable[[str], float]) -> Tree:
@@ -74,8 +85,11 @@ def zero_shot(model: Model, test: Dataset, validation: Dataset, plan: Plan) -> T
         }
         return found
 
+    def truth_of(name: str) -> list[bool]:
+        return [positive[name][case] for case in cases[name]]
+
     def prevalence(name: str) -> float:
-        return mean(float(positive[name][case]) for case in cases[name])
+        return mean(truth_of(name))
 
     def area(kind: Callable[[list[float], list[bool]], float | None]) -> Callable[[str, list[int]], float | None]:
         return lambda name, draw: kind([scores[name][case] for case in draw], [positive[name][case] for case in draw])
@@ -87,11 +101,13 @@ def zero_shot(model: Model, test: Dataset, validation: Dataset, plan: Plan) -> T
         )
 
     tree["auroc"] = measure(area(auroc), lambda name: 0.5)
-    tree["average_precision"] = measure(area(average_precision), prevalence)
+    tree["average_precision"] = measure(
+        area(average_precision), lambda name: random_average_precision(sum(truth_of(name)), len(cases[name]))
+    )
     tree["accuracy"] = measure(accuracy, lambda name: max(prevalence(name), 1 - prevalence(name)))
     tree["thresholds"] = {name: thresholds.get(name, 0.0) for name in kept}
     tree["counts"] = {name: _counts(labels[name]) for name in names}
-    tree["note"] = "0" if any(name not in thresholds for name in kept) else ""
+    tree["note"] = told(0) if any(name not in thresholds for name in kept) else told()
     left_out = [
         f"{measure_}.{name}"
         for measure_ in ("auroc", "average_precision", "accuracy")
@@ -99,7 +115,7 @@ def zero_shot(model: Model, test: Dataset, validation: Dataset, plan: Plan) -> T
         if name not in kept
     ]
     if left_out:
-        tree["skipped"] = dict.fromkeys(left_out, "1 and 0")
+        tree["skipped"] = dict.fromkeys(left_out, told(1, 0))
     return tree
 
 
@@ -108,7 +124,7 @@ def _counts(labels: Sequence[float | None]) -> Tree:
     return {kind: sum(label == value for label in labels) for kind, value in values.items()}
 
 
-def _scores(model: Model, images: Sequence[Sequence[float]], name: str) -> list[float]:
+def label_scores(model: Model, images: Sequence[Sequence[float]], name: str) -> list[float]:
     prompts = PROMPTS[name]
     positive, negative = (_direction(model, texts) for texts in (prompts.positive, prompts.negative))
     return [dot(image, positive) - dot(image, negative) for image in images]
@@ -128,7 +144,7 @@ def _thresholds(model: Model, validation: Dataset) -> dict[str, float]:
         cases = [case for case, row in enumerate(labels) if row[name] in (0.0, 1.0)]
         positive = [labels[case][name] == 1.0 for case in cases]
         if any(positive) and not all(positive):
-            scores = _scores(model, images, name)
+            scores = label_scores(model, images, name)
             thresholds[name] = best_threshold([scores[case] for case in cases], positive)
     return thresholds
 
