@@ -17,6 +17,8 @@ _VERDICTS = {
     BLIND: "A model that sees no image does as well on this test: it scores",
 }
 
+_ROUNDING = 1e-12  # a mean over repeats may differ by that much from the number that it equals
+
 Result = TypeVar("Result")
 
 CaseOutcomes = NDArray[np.float64]
@@ -107,8 +109,8 @@ def measure_controls(
 
 
 def is_certain(gain: Mapping[str, Any]) -> bool:
-    """Whether the whole interval of a gain is above 0."""
-    return gain["interval"][0] > 0
+    """Whether the whole interval of a gain is above 0, by more than rounding."""
+    return gain["interval"][0] > _ROUNDING
 
 
 def verdict(name: str, model: float, control: Mapping[str, Any], gain: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ..context import TaskContext, Tree
+from ..controls.gains import is_certain
 from ..embeddings import Embeddings
 from ..errors import NotSupportedError
 from ..formatting import words
@@ -27,7 +28,6 @@ from ..grounding_cases import (
     score_cases,
 )
 from ..heat_map_figure import add_heat_maps
-from ..heat_maps import TIE_TOLERANCE
 from ..statistics import GAIN, SHARE, Bounds, Measurement, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from ..tree import Path, is_measurement, node_at
@@ -200,7 +200,8 @@ def choose_thresholds(cases: Sequence[GroundingCase], ious: NDArray[np.float64])
 def wrong_maps(cases: Sequence[GroundingCase], seed: int) -> NDArray[np.int64] | None:
     """For each case, R cases of other studies with other phrases, drawn at random, [C, R]; R is 1 to 20.
 
-    None where a case has no such other.
+    One `numpy.random.default_rng(seed)` draws for all cases in turn: R places, which may repeat, among the others of a
+    case in their order. None where a case has no such other.
     """
     studies = group_indices([case.study_id for case in cases], len(cases))
     phrases = group_indices([case.phrase for case in cases], len(cases))
@@ -277,8 +278,7 @@ def _control(
         gain = _measure(own[name] - others[name], zeros, studies, n_bootstrap, seed, bounds)
         if gain is not None:
             gains[name] = gain
-    # The mean of many equal wrong maps may differ from the right one by rounding.
-    vain = [name for name, gain in gains.items() if gain["interval"][0] <= TIE_TOLERANCE]
+    vain = [name for name, gain in gains.items() if not is_certain(gain)]
     control: Tree = {
         WRONG_MAP: _measure(wrong.pointing, scores.area, studies, n_bootstrap, seed, SHARE),
         GAIN_OVER_WRONG_MAP: gains,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from recomputed import GAIN, SHARE, Plan, Tree, mean, measured, told
+from recomputed import GAIN, SHARE, TIE, Plan, Tree, mean, measured, told
 
 WHOLE = ""
 """The name of the task's own number among those of its parts."""
@@ -61,11 +61,11 @@ def controlled(parts: Parts, right: Outcomes, blind: Outcomes | None, wrong: Out
         tree |= {name: parts.measure(outcomes), f"gain_over_{name}": parts.gain(right, outcomes)}
     if blind is None:
         tree["skipped"] = {"blind": told(), "gain_over_blind": told()}
-    tree["needs_image"] = tree["gain_over_wrong_image"]["interval"][0] > 0
+    tree["needs_image"] = tree["gain_over_wrong_image"]["interval"][0] > TIE
     verdicts = [
         verdict(mean(right[WHOLE]), tree[name], tree[f"gain_over_{name}"])
         for name in controls
-        if tree[f"gain_over_{name}"]["interval"][0] <= 0
+        if tree[f"gain_over_{name}"]["interval"][0] <= TIE
     ]
     return tree | ({"note": " ".join(verdicts)} if verdicts else {})
 

@@ -113,7 +113,7 @@ def _beside_blind_on_train(edits: Edits, right: Wins, blind: dict[str, Wins], pl
     parts, better = _parts(edits, plan), _better(edits, blind)
     tree, gain = parts.measure(better), parts.gain(_for_all(edits, right), better)
     notes = [told(*(100 * share for wins in blind.values() for share in off_chance(edits, wins)))]
-    if gain["interval"][0] <= 0:
+    if gain["interval"][0] <= TIE:
         notes.append(verdict(mean(right), tree, gain))
     if any(notes):
         tree["note"] = " ".join(notes)

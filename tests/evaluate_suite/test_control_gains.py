@@ -68,6 +68,19 @@ def test_a_test_that_wrong_images_do_as_well_on_is_said_not_to_need_the_image() 
     assert "note" not in worse
 
 
+def test_a_gain_that_is_above_zero_by_rounding_alone_is_none() -> None:
+    # In twentieths, the gains are 3, 3, 2, 3 and -2, and the lower bound of their mean is 0; in float64, 6e-18.
+    right = np.array([[1.0], [1.0], [1.0], [1.0], [0.0]])
+    wrong_image = np.array([[17.0], [17.0], [18.0], [17.0], [2.0]]) / 20
+    counted = np.ones((5, 1), dtype=bool)
+    cases = Cases("by_kind", [], counted, np.arange(5), chances=[0.5], n_bootstrap=50, seed=0)
+    twentieths = cases.gain(20 * right, np.rint(20 * wrong_image))
+    tree = measure_controls(cases, right, {"wrong_image": wrong_image})
+    assert twentieths["interval"][0] == 0
+    assert tree["gain_over_wrong_image"]["interval"][0] > 0
+    assert tree["needs_image"] is False
+
+
 def test_a_test_that_a_blind_model_does_as_well_on_is_said_to_be_so() -> None:
     tree = measure_controls(CASES, ones := np.ones((60, 4)), {"blind": ones, "wrong_image": outcomes(0.5)})
     assert tree["gain_over_blind"]["value"] == 0
