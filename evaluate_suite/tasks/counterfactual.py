@@ -229,7 +229,7 @@ def _wrong_image_wins(
 
 
 def _better(models: ModelWins, pairs: CounterfactualPairs) -> NDArray[np.float64]:
-    # [P, 1 + K]: in each column the wins of the model, the first of equals, that wins most of the pairs that count there.
+    # [P, 1 + K]: in each column the wins of the model (the first of equals) that wins most pairs that count there.
     wins = np.stack(list(models.values()))  # [M, P]
     counted = np.column_stack([np.ones(len(pairs.texts)), _of_kind(pairs)])  # [P, 1 + K]
     return wins[(wins @ counted).argmax(axis=0)].T
