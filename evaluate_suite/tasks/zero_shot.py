@@ -20,7 +20,12 @@ from ..figures import draw_points
 from ..prompts import PROMPTS
 from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, mean_of_defined, ranking_scores
 from ..statistics import Measurement
-from ..structure_accuracy.structure_accuracy import bootstrap_ratios, group_indices, percentile_interval
+from ..structure_accuracy.structure_accuracy import (
+    bootstrap_ratios,
+    bounded_interval,
+    group_indices,
+    percentile_interval,
+)
 
 MEASURES: tuple[Literal["auroc", "average_precision", "accuracy"], ...] = ("auroc", "average_precision", "accuracy")
 
@@ -262,14 +267,16 @@ def from_scores(
     n, n_positive = counted.sum(axis=0), positive.sum(axis=0)
     random_order = np.array([chance_average_precision(*sizes) for sizes in zip(n_positive, n, strict=True)])
     prevalence = n_positive / n
-    accuracies = bootstrap_ratios(right * counted, counted.astype(np.float64), groups, n_bootstrap, seed)
-    accuracy = (right * counted).sum(axis=0) / n
     half = np.full(len(kept), 0.5)
     tree: Tree = {}
     for measure, chance in (("auroc", half), ("average_precision", random_order)):
         values = np.concatenate([getattr(point, measure) for point in points])
-        tree[measure] = _by_label(names, values, _columns(replicates, measure), chance, counted)
-    tree["accuracy"] = _by_label(names, accuracy, accuracies, np.maximum(prevalence, 1 - prevalence), counted)
+        areas = _columns(replicates, measure)
+        intervals = [percentile_interval(column) for column in (mean_of_defined(areas), *areas.T)]
+        tree[measure] = _by_label(names, values, intervals, chance, counted)
+    accuracy = (right * counted).sum(axis=0) / n
+    intervals = _accuracy_intervals(right, counted, groups, n_bootstrap, seed)
+    tree["accuracy"] = _by_label(names, accuracy, intervals, np.maximum(prevalence, 1 - prevalence), counted)
     tree["thresholds"] = {name: thresholds.get(name, 0.0) for name in names}
     tree["counts"] = _counts(table)
     tree["note"] = _note(names, thresholds)
@@ -292,17 +299,33 @@ def _columns(replicates: list[RankingScores], measure: str) -> NDArray[np.float6
     return np.column_stack([getattr(of_label, measure) for of_label in replicates])  # [B, L]
 
 
+def _accuracy_intervals(
+    right: NDArray[np.float64], counted: NDArray[np.bool_], groups: NDArray[np.int64], n_bootstrap: int, seed: int
+) -> list[list[float]]:
+    # Of the mean over the labels, and of each label; [N, L] both. The mean is at a bound where all labels are.
+    told, asked = right * counted, counted.astype(np.float64)
+    replicates = bootstrap_ratios(told, asked, groups, n_bootstrap, seed)
+    return [
+        bounded_interval(of_resamples, numerators, denominators, groups)
+        for of_resamples, numerators, denominators in (
+            (mean_of_defined(replicates), told.sum(axis=1), asked.sum(axis=1)),
+            *zip(replicates.T, told.T, asked.T, strict=True),
+        )
+    ]
+
+
 def _by_label(
     names: list[str],
     values: NDArray[np.float64],
-    replicates: NDArray[np.float64],
+    intervals: list[list[float]],
     chances: NDArray[np.float64],
     counted: NDArray[np.bool_],
 ) -> dict[str, Measurement]:
+    # `intervals`: of the mean over the labels, then of each label.
     measured = {
         MEAN: Measurement(
             value=float(values.mean()),
-            interval=percentile_interval(mean_of_defined(replicates)),
+            interval=intervals[0],
             chance=float(chances.mean()),
             n=int(counted.any(axis=1).sum()),
         )
@@ -310,7 +333,7 @@ def _by_label(
     for column, name in enumerate(names):
         measured[name] = Measurement(
             value=float(values[column]),
-            interval=percentile_interval(replicates[:, column]),
+            interval=intervals[1 + column],
             chance=float(chances[column]),
             n=int(counted[:, column].sum()),
         )

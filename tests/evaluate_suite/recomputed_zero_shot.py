@@ -1,18 +1,32 @@
 """The task `zero_shot` recomputed: areas from every pair of cases, thresholds from validation."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from datasets import Dataset
-from recomputed import TIE, Model, Plan, Tree, dot, interval, mean, resampled, told, vectors
+from recomputed import (
+    SHARE,
+    TIE,
+    Model,
+    Plan,
+    Tree,
+    certain_interval,
+    dot,
+    interval,
+    mean,
+    resampled,
+    told,
+    vectors,
+)
 
 from evaluate_suite.prompts import PROMPTS
 
-Scored = tuple[list[float], list[bool]]
-"""The scores of cases, and whether they are positive."""
+Area = Callable[[Sequence[float], Sequence[bool]], float | None]
+"""Of the scores of cases and whether they are positive; None without both."""
 
 _JUST_ABOVE = 1e-6
 
@@ -51,72 +65,98 @@ def random_average_precision(n_positive: int, n_cases: int) -> float:
     return float(sum(precisions) / n_cases)
 
 
+@dataclass(frozen=True)
+class LabelCases:
+    """The labels that have both values: which images count for each, and of all images the score and the truth.
+
+    All labels are measured on the same resamples of all studies, counted or not.
+    """
+
+    cases: dict[str, list[int]]
+    scores: dict[str, list[float]]
+    positive: dict[str, list[bool]]
+    studies: list[str]
+    plan: Plan
+
+    def prevalence(self, name: str) -> float:
+        return mean(self.positive[name][case] for case in self.cases[name])
+
+    def area(self, kind: Area, chance: Callable[[str], float]) -> Tree:
+        def of_label(name: str, drawn: list[int]) -> float | None:
+            scores, positive = self.scores[name], self.positive[name]
+            return kind([scores[case] for case in drawn], [positive[case] for case in drawn])
+
+        return self._measure(of_label, chance)
+
+    def accuracy(self, thresholds: Mapping[str, float]) -> Tree:
+        def of_label(name: str, drawn: list[int]) -> float | None:
+            return mean(right[name][case] for case in drawn) if drawn else None
+
+        right = {
+            name: [
+                float((score >= thresholds.get(name, 0.0) - TIE) == positive)
+                for score, positive in zip(self.scores[name], self.positive[name], strict=True)
+            ]
+            for name in self.cases
+        }
+        tree = self._measure(of_label, lambda name: max(self.prevalence(name), 1 - self.prevalence(name)))
+        told_of = {name: [(case, right[name][case]) for case in cases] for name, cases in self.cases.items()}
+        told_of["mean"] = [pair for pairs in told_of.values() for pair in pairs]
+        for name, pairs in told_of.items():
+            studies = [self.studies[case] for case, _ in pairs]
+            of_bounds = certain_interval([value for _, value in pairs], studies, *SHARE)
+            tree[name] |= {"interval": of_bounds} if of_bounds else {}
+        return tree
+
+    def _measure(self, statistic: Callable[[str, list[int]], float | None], chance: Callable[[str], float]) -> Tree:
+        draws = list(resampled(self.studies, self.plan))
+        tree: Tree = {}
+        replicates: list[list[float | None]] = []
+        for name, cases in self.cases.items():
+            replicates.append([statistic(name, [case for case in draw if case in set(cases)]) for draw in draws])
+            tree[name] = {
+                "value": statistic(name, cases),
+                "interval": interval(replicates[-1]),
+                "chance": chance(name),
+                "n": len(cases),
+            }
+        of_draws = [[number for number in draw if number is not None] for draw in zip(*replicates, strict=True)]
+        of_mean = {
+            "value": mean(of_label["value"] for of_label in tree.values()),
+            "interval": interval(mean(defined) if defined else None for defined in of_draws),
+            "chance": mean(of_label["chance"] for of_label in tree.values()),
+            "n": len(set().union(*self.cases.values())),
+        }
+        return tree | {"mean": of_mean}
+
+
 def zero_shot(model: Model, test: Dataset, validation: Dataset | None, plan: Plan) -> Tree:
     names = [name for name in PROMPTS if name in test.features["labels"]]
     labels = {name: [row[name] for row in test["labels"]] for name in names}
     kept = [name for name in names if 0.0 in labels[name] and 1.0 in labels[name]]
     thresholds = _thresholds(model, validation) if validation is not None else {}
-    studies = test["study_id"][:]
-    tree: Tree = {"auroc": {}, "average_precision": {}, "accuracy": {}}
-    cases = {name: [case for case, label in enumerate(labels[name]) if label in (0.0, 1.0)] for name in kept}
-    scores = {name: label_scores(model, model.images, name) for name in kept}
-    positive = {name: [label == 1.0 for label in labels[name]] for name in kept}
-
-    def measure(statistic: Callable[[str, list[int]], float | None], chance: Callable[[str], float]) -> Tree:
-        # All labels are measured on the same resamples of all studies, counted or not.
-        draws = list(resampled(studies, plan))
-        found: Tree = {}
-        replicates: list[list[float | None]] = []
-        for name in kept:
-            counted = set(cases[name])
-            replicates.append([statistic(name, [case for case in draw if case in counted]) for draw in draws])
-            found[name] = {
-                "value": statistic(name, cases[name]),
-                "interval": interval(replicates[-1]),
-                "chance": chance(name),
-                "n": len(cases[name]),
-            }
-        of_draws = [[number for number in draw if number is not None] for draw in zip(*replicates, strict=True)]
-        found["mean"] = {
-            "value": mean(found[name]["value"] for name in kept),
-            "interval": interval(mean(defined) if defined else None for defined in of_draws),
-            "chance": mean(found[name]["chance"] for name in kept),
-            "n": len(set().union(*cases.values())),
-        }
-        return found
-
-    def truth_of(name: str) -> list[bool]:
-        return [positive[name][case] for case in cases[name]]
-
-    def prevalence(name: str) -> float:
-        return mean(truth_of(name))
-
-    def area(kind: Callable[[list[float], list[bool]], float | None]) -> Callable[[str, list[int]], float | None]:
-        return lambda name, draw: kind([scores[name][case] for case in draw], [positive[name][case] for case in draw])
-
-    def accuracy(name: str, draw: list[int]) -> float | None:
-        bar = thresholds.get(name, 0.0)
-        return (
-            mean(float((scores[name][case] >= bar - TIE) == positive[name][case]) for case in draw) if draw else None
-        )
-
-    tree["auroc"] = measure(area(auroc), lambda name: 0.5)
-    tree["average_precision"] = measure(
-        area(average_precision), lambda name: random_average_precision(sum(truth_of(name)), len(cases[name]))
+    table = LabelCases(
+        cases={name: [case for case, label in enumerate(labels[name]) if label in (0.0, 1.0)] for name in kept},
+        scores={name: label_scores(model, model.images, name) for name in kept},
+        positive={name: [label == 1.0 for label in labels[name]] for name in kept},
+        studies=test["study_id"][:],
+        plan=plan,
     )
-    tree["accuracy"] = measure(accuracy, lambda name: max(prevalence(name), 1 - prevalence(name)))
-    tree["thresholds"] = {name: thresholds.get(name, 0.0) for name in kept}
-    tree["counts"] = {name: _counts(labels[name]) for name in names}
-    tree["note"] = told(0) if any(name not in thresholds for name in kept) else told()
-    left_out = [
-        f"{measure_}.{name}"
-        for measure_ in ("auroc", "average_precision", "accuracy")
-        for name in names
-        if name not in kept
-    ]
-    if left_out:
-        tree["skipped"] = dict.fromkeys(left_out, told(1, 0))
-    return tree
+    n_positive = {name: labels[name].count(1.0) for name in kept}
+    tree = {
+        "auroc": table.area(auroc, lambda name: 0.5),
+        "average_precision": table.area(
+            average_precision, lambda name: random_average_precision(n_positive[name], len(table.cases[name]))
+        ),
+        "accuracy": table.accuracy(thresholds),
+    }
+    left_out = [f"{measure}.{name}" for measure in tree for name in names if name not in kept]
+    tree |= {
+        "thresholds": {name: thresholds.get(name, 0.0) for name in kept},
+        "counts": {name: _counts(labels[name]) for name in names},
+        "note": told(0) if any(name not in thresholds for name in kept) else told(),
+    }
+    return tree | ({"skipped": dict.fromkeys(left_out, told(1, 0))} if left_out else {})
 
 
 def _counts(labels: Sequence[float | None]) -> Tree:

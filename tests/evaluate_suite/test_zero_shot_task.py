@@ -67,6 +67,14 @@ def test_scores_that_differ_by_the_order_of_a_sum_alone_tie():
     assert len(np.unique(scores)) == 1
 
 
+def test_labels_that_are_all_told_rightly_have_the_exact_interval_over_studies():
+    data = labelled(EDEMA, studies=[f"s{place // 2}" for place in range(12)])
+    accuracy = scored_by(reader(data), data)["accuracy"]
+    for name in ("Edema", "Fracture", "mean"):
+        assert accuracy[name]["value"] == 1.0
+        assert accuracy[name]["interval"] == pytest.approx([0.025 ** (1 / 6), 1.0])
+
+
 def test_a_model_that_reads_the_labels_is_right_about_all_of_them():
     data = labelled(EDEMA)
     tree = scored_by(reader(data), data)
