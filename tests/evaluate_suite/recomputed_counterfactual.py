@@ -27,11 +27,14 @@ class Edits:
     names: list[str]
 
     def take(self, places: Sequence[int]) -> "Edits":
-        columns = [
-            [column[place] for place in places]
-            for column in (self.rows, self.kinds, self.studies, self.images, self.texts)
-        ]
-        return Edits(*columns, self.names)
+        return Edits(
+            rows=[self.rows[place] for place in places],
+            kinds=[self.kinds[place] for place in places],
+            studies=[self.studies[place] for place in places],
+            images=[self.images[place] for place in places],
+            texts=[self.texts[place] for place in places],
+            names=self.names,
+        )
 
 
 def read_edits(data: Dataset) -> Edits:

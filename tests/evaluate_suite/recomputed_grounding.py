@@ -16,6 +16,7 @@ CANDIDATES = tuple(step / 20 for step in range(1, 20))
 _FLAT = 1e-9
 
 Pixels = list[list[float]]
+Numbers = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -117,47 +118,37 @@ def grounding(encoder: Any, test: Dataset, validation: Dataset | None, plan: Pla
     ]
     area = [mean(float(hit) for line in case.inside for hit in line) for case in cases]
 
-    def measure(
-        values: Sequence[float | None],
-        chances: Sequence[float | None],
-        places: Sequence[int],
-        bounds: tuple[float, float] | None,
-    ) -> Tree:
-        # Over the cases where the value is defined; the chance over those where the chance is too.
-        defined = [place for place in places if values[place] is not None]
-        chance = mean(chances[place] for place in defined if chances[place] is not None)
-        studies = [cases[place].study for place in defined]
-        return measured([values[place] for place in defined], studies, chance, plan, bounds=bounds)
+    chances = {"pointing_game": area} | {name: [found[name] for found in wrong] for name in MEASURES[1:]}
 
     def of_cases(places: Sequence[int]) -> Tree:
-        chances = {"pointing_game": area} | {name: [found[name] for found in wrong] for name in MEASURES[1:]}
         return {
-            name: measure([found[name] for found in own], chances[name], places, SHARE if name in SHARES else None)
+            name: _measure(cases, [found[name] for found in own], chances[name], places, plan, _bounds(name, SHARE))
             for name in MEASURES
             if any(own[place][name] is not None and chances[name][place] is not None for place in places)
         }
 
     everything = range(len(cases))
-    gains = {}
-    for name in MEASURES:
-        pairs = [(found[name], other[name]) for found, other in zip(own, wrong, strict=True)]
-        differences = [None if None in pair else pair[0] - pair[1] for pair in pairs]
-        gains[name] = measure(differences, [0.0] * len(cases), everything, GAIN if name in SHARES else None)
+    gains = {
+        name: _measure(
+            cases, _differences(own, wrong, name), [0.0] * len(cases), everything, plan, _bounds(name, GAIN)
+        )
+        for name in MEASURES
+    }
     tree = of_cases(everything)
     vain = [
         told(tree[name]["value"], gain["value"], 95, *gain["interval"])
         for name, gain in gains.items()
         if gain["interval"][0] <= TIE
     ]
-    if vain:
-        tree["note"] = " ".join(vain)
-    labels = sorted({case.label for case in cases})
+    wrong_pointing = [found["pointing_game"] for found in wrong]
+    tree |= {"note": " ".join(vain)} if vain else {}
     return tree | {
-        "wrong_map": measure([found["pointing_game"] for found in wrong], area, everything, SHARE),
+        "wrong_map": _measure(cases, wrong_pointing, area, everything, plan, SHARE),
         "gain_over_wrong_map": gains,
         "needs_image": gains["pointing_game"]["interval"][0] > TIE,
         "by_label": {
-            label: of_cases([place for place, case in enumerate(cases) if case.label == label]) for label in labels
+            label: of_cases([place for place, case in enumerate(cases) if case.label == label])
+            for label in sorted({case.label for case in cases})
         },
         "n_undefined_cnr": sum(found["signed_cnr"] is None for found in own),
         "thresholds": {
@@ -168,7 +159,31 @@ def grounding(encoder: Any, test: Dataset, validation: Dataset | None, plan: Pla
     }
 
 
-def _numbers(found: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+def _bounds(name: str, bounds: tuple[float, float]) -> tuple[float, float] | None:
+    return bounds if name in SHARES else None
+
+
+def _differences(own: Sequence[Numbers], wrong: Sequence[Numbers], name: str) -> list[float | None]:
+    pairs = [(found[name], other[name]) for found, other in zip(own, wrong, strict=True)]
+    return [None if right is None or other is None else right - other for right, other in pairs]
+
+
+def _measure(
+    cases: Sequence[Case],
+    values: Sequence[float | None],
+    chances: Sequence[float | None],
+    places: Sequence[int],
+    plan: Plan,
+    bounds: tuple[float, float] | None,
+) -> Tree:
+    # Over the cases at `places` where the value is defined; the chance over those where the chance is too.
+    defined = [(place, value) for place in places if (value := values[place]) is not None]
+    chance = mean(known for place, _ in defined if (known := chances[place]) is not None)
+    studies = [cases[place].study for place, _ in defined]
+    return measured([value for _, value in defined], studies, chance, plan, bounds=bounds)
+
+
+def _numbers(found: Sequence[dict[str, Any]]) -> Numbers:
     # The means over several maps of one case; of the ratios that are defined.
     ratios = [each["signed_cnr"] for each in found if each["signed_cnr"] is not None]
     return {

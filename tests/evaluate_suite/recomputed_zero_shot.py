@@ -143,7 +143,7 @@ def zero_shot(model: Model, test: Dataset, validation: Dataset | None, plan: Pla
         plan=plan,
     )
     n_positive = {name: labels[name].count(1.0) for name in kept}
-    tree = {
+    tree: Tree = {
         "auroc": table.area(auroc, lambda name: 0.5),
         "average_precision": table.area(
             average_precision, lambda name: random_average_precision(n_positive[name], len(table.cases[name]))
