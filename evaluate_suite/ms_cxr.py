@@ -96,20 +96,29 @@ def _json_rows(annotations: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         images = {image["id"]: image for image in coco["images"]}
         categories = {category["id"]: category["name"] for category in coco["categories"]}
         for annotation in coco["annotations"]:
-            image = images[annotation["image_id"]]
-            x, y, w, h = annotation["bbox"]
+            where = f"{annotations}, annotation {annotation['id']}"
+            image, box = images[annotation["image_id"]], annotation["bbox"]
+            if len(box) != 4:
+                raise ValueError(f"{where}: the box {box} has {len(box)} numbers: give x, y, width and height")
             row = {
                 "dicom_id": Path(image["file_name"]).stem,
                 "category_name": categories[annotation["category_id"]],
                 "label_text": annotation["label_text"],
                 "path": image["path"],
-                **{"x": x, "y": y, "w": w, "h": h},
+                **dict(zip(("x", "y", "w", "h"), box, strict=True)),
                 **{"image_width": image["width"], "image_height": image["height"]},
             }
             split = {"split": annotation["split"]} if "split" in annotation else {}
-            yield f"{annotations}, annotation {annotation['id']}", row | split
+            _check_texts(where, row)
+            yield where, row | split
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{annotations} is no MS-CXR annotation file ({type(error).__name__}: {error})") from error
+
+
+def _check_texts(where: str, row: Mapping[str, Any]) -> None:
+    for name in ("category_name", "label_text", "path"):
+        if not isinstance(row[name], str):
+            raise ValueError(f"{where}: {name} is {row[name]!r}, and no text")
 
 
 def _image_row(where: str, row: Mapping[str, Any], images: Path) -> dict[str, Any]:
@@ -130,10 +139,12 @@ def _box(where: str, row: Mapping[str, Any], size: tuple[int, int]) -> dict[str,
     # The box in the pixels of the image as it is stored, which may be a smaller copy of the annotated one.
     try:
         x, y, w, h, width, height = (float(row[name]) for name in ("x", "y", "w", "h", "image_width", "image_height"))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}; boxes and image sizes are numbers") from error
     if not (w > 0 and h > 0 and 0 <= x < width and 0 <= y < height):
         raise ValueError(f"{where}: box {(x, y, w, h)} is empty or outside its image of {width:g} x {height:g} pixels")
+    if not normalize_report(row["label_text"]):
+        raise ValueError(f"{where}: label_text is {row['label_text']!r}, without a word: leave the row out")
     across, down = size[0] / width, size[1] / height
     if abs(across / down - 1) > _SHAPE_TOLERANCE:
         raise ValueError(

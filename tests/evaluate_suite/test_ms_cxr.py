@@ -140,6 +140,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, images):
         (4, "left", "could not convert string to float: 'left'"),
         (6, 0, "is empty or outside its image"),
         (4, 100, "is empty or outside its image"),
+        (2, "-", "label_text is '-', without a word"),
         (10, "dev", "split 'dev' is none of train, val, test"),
     ],
 )
@@ -159,6 +160,25 @@ def test_a_json_file_of_another_form_is_refused(tmp_path, images, text):
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"other.json is no MS-CXR annotation file"):
+        ms_cxr.read(path, images)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("annotations", "bbox", [1, 2, 3], r"the box \[1, 2, 3\] has 3 numbers"),
+        ("annotations", "bbox", [None, 2, 3, 4], "boxes and image sizes are numbers"),
+        ("annotations", "label_text", None, "label_text is None, and no text"),
+        ("images", "width", None, "boxes and image sizes are numbers"),
+        ("images", "path", None, "path is None, and no text"),
+    ],
+)
+def test_an_annotation_that_makes_no_sense_is_named(tmp_path, images, part, name, value, message):
+    path = write_json(tmp_path)
+    coco = json.loads(path.read_text())
+    coco[part][0][name] = value
+    path.write_text(json.dumps(coco))
+    with pytest.raises(ValueError, match=rf"json, annotation 0: .*{message}"):
         ms_cxr.read(path, images)
 
 
