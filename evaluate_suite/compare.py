@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .context import SCHEMA, Tree
+from .formatting import is_gain, unit
 from .output import OUTCOMES, read_report
 from .paired_cases import PairedCases
-from .statistics import Measurement
-from .structure_accuracy.structure_accuracy import group_indices, percentile_interval
+from .statistics import DIFFERENCE_OF_GAINS, GAIN, Measurement
+from .structure_accuracy.structure_accuracy import bounded_interval, group_indices, percentile_interval
 from .tree import Path as TreePath
 from .tree import measurements
 
@@ -121,13 +122,19 @@ def _difference(first: pa.Table, other: pa.Table, path: TreePath, n_bootstrap: i
         seed=seed,
     )
     statistic = both["statistic"][0].as_py()
-    value, replicates = cases.estimate(statistic, both["value_other"].to_numpy())
-    value_first, replicates_first = cases.estimate(statistic, both["value"].to_numpy())
+    values, values_first = both["value_other"].to_numpy(), both["value"].to_numpy()
+    value, replicates = cases.estimate(statistic, values)
+    value_first, replicates_first = cases.estimate(statistic, values_first)
     if np.isnan([value, value_first]).any():
         return None  # none of the shared cases is positive, or all are
+    paired = replicates - replicates_first  # of the same resamples
+    is_bounded = statistic == "mean" and unit(path) == "share" and len(np.unique(cases.parts)) == 1
+    bounds = DIFFERENCE_OF_GAINS if is_gain(path) else GAIN
     number = Measurement(
         value=value - value_first,
-        interval=percentile_interval(replicates - replicates_first),  # of the same resamples: paired
+        interval=bounded_interval(paired, values - values_first, np.ones(len(both)), cases.groups, bounds)
+        if is_bounded
+        else percentile_interval(paired),
         chance=0.0,
         n=len(both),
     )

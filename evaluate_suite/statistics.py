@@ -25,6 +25,9 @@ SHARE: Bounds = (0.0, 1.0)
 GAIN: Bounds = (-1.0, 1.0)
 """Of the difference of two shares."""
 
+DIFFERENCE_OF_GAINS: Bounds = (-2.0, 2.0)
+"""Of the difference of two gains."""
+
 
 class Measurement(TypedDict):
     """One number of a report: value, 95 % interval `[low, high]`, value by chance, how many cases it rests on."""
@@ -50,8 +53,8 @@ def measure_mean(
         groups: [N] index of each value's group, 0 to G - 1; the values of a group are resampled together.
         chance: the mean expected of random scores.
         n_bootstrap, seed: the bootstrap's number of resamples and seed.
-        bounds: where the values are bounded, `SHARE` or `GAIN`: those that are all at a bound, or all of one group,
-            then get the interval of `bounded_interval` and claim no certainty.
+        bounds: where the values are bounded, `SHARE` or `GAIN`: those that are all the same, or all of one group, then
+            get the interval of `bounded_interval` and claim no certainty.
     """
     ones = np.ones(len(values))
     replicates = bootstrap_ratios(values[:, None], ones[:, None], groups, n_bootstrap, seed)

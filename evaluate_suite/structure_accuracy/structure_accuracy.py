@@ -70,6 +70,7 @@ Examples:
 # The resampled study counts in memory at once: 2 ** 22 of eight bytes are 32 MiB.
 _RESAMPLES_IN_MEMORY = 2**22
 _TAIL = 0.025  # outside a 95 % interval on either side
+_ROUNDING = 1e-12  # values that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -194,15 +195,14 @@ def bounded_interval(
 ) -> list[float]:
     """The 95 % interval `[low, high]` of the mean of values that cannot leave `bounds`, such as a share of right rows.
 
-    It is `percentile_interval`, but for two cases in which resamples hold one value alone, and a bootstrap would say
-    that it is certain:
+    It is `percentile_interval`, but for two cases in which resamples would say more than the rows do:
 
-    - All values are 1, the upper bound. Of G groups, G were then right in every row; the exact binomial interval of
-      the share of such groups (Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case
-      of the binomial*, Biometrika 26, 1934) is [0.025 ** (1 / G), 1]. A mean of values from 0 to 1 is no lower than
-      the share of groups that are 1 throughout, so that it is an interval of the mean too, for groups of like size.
-      Values that are all 0 mirror it, and other bounds stretch it.
-    - There is one group, not at a bound: how groups vary is not known, and the interval is `bounds`.
+    - All values are the same c, so that every resample is. Of G groups, none then had another value; by the exact
+      binomial interval (Clopper and Pearson, *The use of confidence or fiducial limits illustrated in the case of the
+      binomial*, Biometrika 26, 1934) at most a share q = 1 - 0.025 ** (1 / G) of all groups have one. Were these all
+      at a bound, the mean would be c + q (bound - c): the interval's two ends, for groups of like size. Where all
+      values are 1, it is [0.025 ** (1 / G), 1].
+    - There is one group, with several values: how groups vary is not known, and the interval is `bounds`.
 
     Args:
         replicates: [B] of the mean, as `bootstrap_ratios` gives them.
@@ -216,10 +216,9 @@ def bounded_interval(
     counted = denominators > 0
     values = numerators[counted] / denominators[counted]
     n_groups = len(np.unique(groups[counted]))
-    if n_groups and (values == highest).all():
-        return [lowest + (highest - lowest) * float(_TAIL ** (1 / n_groups)), highest]
-    if n_groups and (values == lowest).all():
-        return [lowest, highest - (highest - lowest) * float(_TAIL ** (1 / n_groups))]
+    if n_groups and np.ptp(values) <= _ROUNDING:
+        value, unseen = float(values[0]), 1.0 - float(_TAIL ** (1 / n_groups))
+        return [value - unseen * (value - lowest), value + unseen * (highest - value)]
     return [lowest, highest] if n_groups == 1 else percentile_interval(replicates)
 
 

@@ -129,17 +129,15 @@ def measured(
 
 
 def certain_interval(values: Sequence[float], studies: Sequence[str], low: float, high: float) -> list[float] | None:
-    """The interval where a bootstrap would be certain: all values at one of their bounds, or all of one study.
+    """The interval where a bootstrap would be certain: all values the same, or all of one study.
 
-    Where G of G studies are right throughout, the share of such studies is at least 0.025 ** (1 / G) (Clopper and
-    Pearson); with one study, nothing is known of how they vary.
+    Where G of G studies have one value, at most a share 1 - 0.025 ** (1 / G) of all studies have another (Clopper and
+    Pearson), at a bound at worst; with one study of several values, nothing is known of how studies vary.
     """
     n_studies = len(set(studies))
-    reach = (high - low) * 0.025 ** (1 / n_studies)
-    if set(values) == {high}:
-        return [low + reach, high]
-    if set(values) == {low}:
-        return [low, high - reach]
+    if max(values) - min(values) < 1e-12:
+        seen = 0.025 ** (1 / n_studies)
+        return [seen * values[0] + (1 - seen) * bound for bound in (low, high)]
     return [low, high] if n_studies == 1 else None
 
 

@@ -228,7 +228,8 @@ def test_the_difference_of_gains_is_paired_case_by_case(phantom_splits: dict[str
     differences = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=50).differences
     gain = differences["structure", "gain_over_blind"][0].number
     assert gain["interval"] == pytest.approx(differences["structure", "accuracy"][0].number["interval"], abs=1e-12)
-    assert differences["structure", "blind"][0].number["interval"] == [0, 0]
+    low, high = differences["structure", "blind"][0].number["interval"]
+    assert -low == high > 0  # equal on every study here, which does not make them equal on every study there is
 
 
 def test_equal_models_are_told_apart_by_their_folders(tmp_path: Path) -> None:

@@ -218,11 +218,14 @@ def test_of_one_study_with_right_and_wrong_rows_nothing_is_known() -> None:
     assert (results["accuracy"], results["interval"]) == (0.5, [0, 1])
 
 
-def test_other_bounds_stretch_the_exact_interval_and_equal_values_between_them_keep_the_bootstraps() -> None:
-    ones, groups = np.ones(4), np.arange(4)
-    low, high = bounded_interval(ones, ones, ones, groups, bounds=(-1.0, 1.0))
-    assert (low, high) == (pytest.approx(-1 + 2 * 0.025 ** (1 / 4)), 1)
-    assert bounded_interval(0 * ones, 0 * ones, ones, groups, bounds=(-1.0, 1.0)) == [0, 0]
+@pytest.mark.parametrize(("value", "bounds"), [(1.0, (-1.0, 1.0)), (0.0, (-1.0, 1.0)), (0.5, (0.0, 1.0))])
+def test_of_equal_values_the_interval_is_what_groups_not_seen_could_move_them_by(
+    value: float, bounds: tuple[float, float]
+) -> None:
+    values, ones, groups = np.full(4, value), np.ones(4), np.arange(4)
+    unseen = binomtest(0, 4).proportion_ci(method="exact").high
+    expected = [(1 - unseen) * value + unseen * bound for bound in bounds]
+    assert bounded_interval(values, values, ones, groups, bounds) == pytest.approx(expected)
 
 
 def test_only_the_groups_that_count_make_the_exact_interval() -> None:
