@@ -38,6 +38,7 @@ OVERALL_TOLERANCE, KIND_TOLERANCE = 0.02, 0.05
 
 _ALL = "all"
 _ROUNDING = 1e-9
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def write_selection(path: Path, data: Dataset, subset: BalancedPairs) -> None:
 
 
 def _signed_cells(gaps: NDArray[np.float64], cells: int) -> NDArray[np.int64]:
+    gaps = gaps.round(_DIGITS)  # equal gaps that differ by their last bits stand in one cell, on every machine
     sizes = np.abs(gaps)
     if not sizes.any():
         return np.zeros(len(gaps), dtype=np.int64)

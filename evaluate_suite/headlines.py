@@ -10,10 +10,13 @@ from .tree import CONTROLS, Path, is_measurement, measurements, node_at
 
 _ROBUSTNESS = "robustness"
 _WEAKEST = "counterfactual_accuracy"
-# What stands for these controls in grounding: maps of other phrases on other images.
-_OF_MAPS: Mapping[str, Path] = {
+# What stands for these controls where it is there: in grounding maps of other phrases on other images, and of balanced
+# pairs the blind models that did not choose them.
+_INSTEAD: Mapping[str, Path] = {
     "wrong_image": ("wrong_map",),
     "gain_over_wrong_image": ("gain_over_wrong_map", "pointing_game"),
+    "blind": ("blind_fitted_on_train",),
+    "gain_over_blind": ("gain_over_blind_fitted_on_train",),
 }
 
 
@@ -47,7 +50,7 @@ def headlines(tasks: Mapping[str, Any]) -> Iterator[Headline]:
 
 def _controls(beside: Mapping[str, Any]) -> dict[str, Measurement]:
     found = {control: node_at(beside, (control,)) for control in CONTROLS}
-    found |= {control: node_at(beside, path) for control, path in _OF_MAPS.items() if not found[control]}
+    found |= {control: node for control, path in _INSTEAD.items() if (node := node_at(beside, path))}
     return {control: number for control, number in found.items() if is_measurement(number)}
 
 

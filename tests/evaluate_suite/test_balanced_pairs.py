@@ -70,6 +70,11 @@ def selection(data: Dataset, others: list[Dataset]) -> set[str]:
     return {data["image_id"][int(row)] for row in subset.pairs.rows[subset.selected]}
 
 
+def test_gaps_that_differ_by_rounding_alone_stand_in_one_cell() -> None:
+    gaps = np.array([[0.3, 0.3], [-0.3, -0.3], [0.1 + 0.2, 0.1 + 0.2], [-0.3, -0.3], [0.9, 0.9], [-0.9, -0.9]])
+    assert refine(gaps, cells=2).tolist() == refine(gaps.round(6), cells=2).tolist()
+
+
 def test_blind_models_that_are_good_before_are_at_chance_after() -> None:
     subset = balanced_pairs(dataset(reports(100)), [dataset(reports(100, first=100))])
     for gaps in subset.gaps.values():

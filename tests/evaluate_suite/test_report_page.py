@@ -155,9 +155,11 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
     def condition(value: float) -> dict[str, Any]:
         return {"counterfactual_accuracy": number(value, 0.4, 0.6), "structure_accuracy": number(0.1, 0.0, 0.2)}
 
+    # Of balanced pairs, the blind models that did not choose them.
+    balanced = {**CONTROLLED, "blind_fitted_on_train": number(0.55, 0.5, 0.6)}
     page = page_of(
         {
-            "counterfactual": {**CONTROLLED, "balanced": CONTROLLED},
+            "counterfactual": {**CONTROLLED, "balanced": balanced},
             "retrieval": {"image_to_text": {"recall_at_1": number(0.4, 0.3, 0.5, 0.01)}},
             "zero_shot": {"auroc": {"mean": number(0.8, 0.7, 0.9), "Edema": number(0.7, 0.6, 0.8)}},
             "grounding": {
@@ -173,7 +175,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
     rows = [line.split(" | ") for line in lines[first + 1 : lines.index("", first)]]
     assert [(row[0].removeprefix("| "), *row[1:4]) for row in rows] == [
         ("counterfactual: accuracy", "90.0 % [85.0, 95.0]", "51.0 % [40.0, 60.0]", "50.0 % [45.0, 55.0]"),
-        ("counterfactual: balanced: accuracy", "90.0 % [85.0, 95.0]", "51.0 % [40.0, 60.0]", "50.0 % [45.0, 55.0]"),
+        ("counterfactual: balanced: accuracy", "90.0 % [85.0, 95.0]", "55.0 % [50.0, 60.0]", "50.0 % [45.0, 55.0]"),
         ("retrieval: image to text: recall at 1", "40.0 % [30.0, 50.0]", "–", "–"),
         ("zero shot: AUROC: mean", "0.800 [0.700, 0.900]", "–", "–"),
         ("grounding: pointing game", "60.0 % [50.0, 70.0]", "–", "20.0 % [10.0, 30.0]"),
