@@ -46,6 +46,8 @@ class PRDConfig(PreTrainedConfig):
         text_micro_batch_size: encode at most this many texts at once, sorted by length and trimmed to the longest of
             the chunk; None encodes all in one call. Not used under `torch.compile`.
         gather_negatives: in distributed training, contrast with the pairs of every process.
+        classifier_dropout: share of the pooled vector that a fine-tuned classifier drops in training, 0 or above and
+            below 1; [`PRDModel`] has no classifier.
 
     Raises:
         ValueError: a setting is not among its choices or out of its range.
@@ -75,6 +77,7 @@ class PRDConfig(PreTrainedConfig):
     duplicate_reports: str = "mask"
     text_micro_batch_size: int | None = None
     gather_negatives: bool = True
+    classifier_dropout: float = 0.1
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.vision_config = _encoder_config("vision_config", self.vision_config, default="resnet")
@@ -107,6 +110,9 @@ class PRDConfig(PreTrainedConfig):
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}={value!r} must be a whole number above 0")
+        dropout = self.classifier_dropout
+        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+            raise ValueError(f"classifier_dropout={dropout!r} must be a number of at least 0 and below 1")
         if not (self.region_stage is None or isinstance(self.region_stage, int)):
             raise ValueError(f"region_stage={self.region_stage!r} must be an index into hidden_states, or None")
 
@@ -124,5 +130,7 @@ def _encoder_config(name: str, config: PreTrainedConfig | dict[str, Any] | None,
     settings = {key: value for key, value in config.items() if key != "model_type"}
     return CONFIG_MAPPING[config["model_type"]](**settings)
 
+
+PRDConfig.register_for_auto_class()
 
 __all__ = ["PRDConfig"]

@@ -87,11 +87,14 @@ class RegionFlattening(nn.Module):
         return self.projection(regions.flatten(1)), regions
 
 
-class ImageHead(nn.Module):
-    """Pools and projects a vision encoder's states to one vector an image and one a region.
+class ImagePooling(nn.Module):
+    """One vector an image from a vision encoder's states, by `config.vision_pooling`.
 
-    `projected_mean` and `flatten` make the image vector from projected regions of the last hidden state; where no
-    `region_stage` is set, those are the region vectors too. Otherwise regions have a projection of their own.
+    `projected_mean` and `flatten` make it from projected regions of the last hidden state, the other poolings before
+    any projection.
+
+    Attributes:
+        width: of the vectors: D where regions are projected, else that of the encoder's states.
 
     Raises:
         ValueError: `flatten` without an image size in the vision encoder's configuration.
@@ -100,14 +103,59 @@ class ImageHead(nn.Module):
     def __init__(self, config: PRDConfig):
         super().__init__()
         self.pooling = config.vision_pooling
-        shape = probe_vision_shape(config.vision_config, config.region_stage)
-        dim, kind = config.projection_dim, config.vision_projection
-        self.projection = build_projection(kind, shape.width, dim)
-        shares_projection = self.pooling in ("projected_mean", "flatten") and config.region_stage is None
-        self.region_projection = None if shares_projection else build_projection(kind, shape.region_width, dim)
+        self.shape = probe_vision_shape(config.vision_config, config.region_stage)
+        self.pools_projected = self.pooling in ("projected_mean", "flatten")
+        dim, width = config.projection_dim, self.shape.width
+        self.width = dim if self.pools_projected else width
+        # Where nothing is projected there are no weights either: a weight without a gradient breaks DDP.
+        kind = config.vision_projection
+        self.projection = build_projection(kind, width, dim) if self.pools_projected else nn.Identity()
         if self.pooling == "flatten" and getattr(config.vision_config, "image_size", None) is None:
             raise ValueError("vision_pooling='flatten' learns a position per region: set vision_config.image_size")
-        self.flattening = RegionFlattening(shape, dim) if self.pooling == "flatten" else None
+        self.flattening = RegionFlattening(self.shape, dim) if self.pooling == "flatten" else None
+
+    def pool(
+        self, last_hidden_state: Tensor, pooler_output: Tensor | None, patches: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Pool the states of images.
+
+        Args:
+            last_hidden_state: [B, C, rows, columns] or [B, tokens, C].
+            pooler_output: [B, C] or [B, C, 1, 1], None where the encoder has no pooler.
+            patches: how many patches the images were cut into; None if into none.
+
+        Returns:
+            The image vectors [B, `width`] and the regions [B, M, `width`], projected where the vectors are.
+
+        Raises:
+            ValueError: `flatten` was built for another number of regions.
+        """
+        regions = region_states(last_hidden_state, patches)  # [B, M, C]
+        if self.pooling == "pooler":
+            return pooled_state(last_hidden_state, pooler_output, patches), regions
+        if self.pooling == "mean":
+            return regions.mean(dim=1), regions
+        regions = self.projection(regions)  # [B, M, D]
+        return (regions.mean(dim=1), regions) if self.flattening is None else self.flattening(regions)
+
+
+class ImageHead(ImagePooling):
+    """Pools and projects a vision encoder's states to one vector an image and one a region.
+
+    Where the image vector is made of projected regions and no `region_stage` is set, those are the region vectors too.
+    Otherwise regions have a projection of their own.
+
+    Raises:
+        ValueError: as `ImagePooling`.
+    """
+
+    def __init__(self, config: PRDConfig):
+        super().__init__(config)
+        dim, kind = config.projection_dim, config.vision_projection
+        if not self.pools_projected:
+            self.projection = build_projection(kind, self.shape.width, dim)
+        shares_projection = self.pools_projected and config.region_stage is None
+        self.region_projection = None if shares_projection else build_projection(kind, self.shape.region_width, dim)
 
     def forward(
         self, last_hidden_state: Tensor, pooler_output: Tensor | None, stage_state: Tensor, patches: int | None
@@ -126,19 +174,30 @@ class ImageHead(nn.Module):
         Raises:
             ValueError: `flatten` was built for another number of regions.
         """
-        if self.pooling == "pooler":
-            features = self.projection(pooled_state(last_hidden_state, pooler_output, patches))
-        elif self.pooling == "mean":
-            features = self.projection(region_states(last_hidden_state, patches).mean(dim=1))
-        else:
-            projected = self.projection(region_states(last_hidden_state, patches))  # [B, M, D]
-            if self.flattening is None:
-                features = projected.mean(dim=1)
-            else:
-                features, projected = self.flattening(projected)
+        features, regions = self.pool(last_hidden_state, pooler_output, patches)
+        if not self.pools_projected:
+            features = self.projection(features)
         if self.region_projection is None:
-            return features, projected
+            return features, regions
         return features, self.region_projection(region_states(stage_state, patches))
+
+
+def pool_tokens(pooling: str, hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
+    """Make one vector a text of its tokens' states.
+
+    Args:
+        pooling: `cls`, the first token, or `mean`, the mean of the real tokens.
+        hidden_state: [B, L, C].
+        attention_mask: [B, L], 0 on padding.
+
+    Returns:
+        [B, C].
+    """
+    if pooling == "cls":
+        first = attention_mask.to(torch.uint8).argmax(dim=1)  # [B]; not 0 where padding is on the left
+        return hidden_state[torch.arange(len(first), device=first.device), first]
+    weights = attention_mask[..., None].to(hidden_state.dtype)  # [B, L, 1]
+    return (hidden_state * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 class TextHead(nn.Module):
@@ -153,11 +212,7 @@ class TextHead(nn.Module):
 
     def forward(self, hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
         """Pool and project token states [B, L, C], with `attention_mask` [B, L], to report vectors [B, D]."""
-        if self.pooling == "cls":
-            first = attention_mask.to(torch.uint8).argmax(dim=1)  # [B]; not 0 where padding is on the left
-            return self.projection(hidden_state[torch.arange(len(first), device=first.device), first])
-        weights = attention_mask[..., None].to(hidden_state.dtype)  # [B, L, 1]
-        return self.projection((hidden_state * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1))
+        return self.projection(pool_tokens(self.pooling, hidden_state, attention_mask))
 
     def words(self, hidden_state: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Pool tokens to words and project them.
