@@ -2,6 +2,7 @@
 
 from .classification_prd import PRDForImageClassification, PRDForSequenceClassification
 from .configuration_prd import PRDConfig
+from .image_processing_prd import PRDImageProcessor
 from .modeling_prd import PRDModel, PRDOutput
 from .processing_prd import PRDProcessor, normalize_report
 
@@ -9,6 +10,7 @@ __all__ = [
     "PRDConfig",
     "PRDForImageClassification",
     "PRDForSequenceClassification",
+    "PRDImageProcessor",
     "PRDModel",
     "PRDOutput",
     "PRDProcessor",

@@ -1,18 +1,17 @@
 """PRDProcessor: radiographs, reports and perturbed reports in, the inputs of `PRDModel` out."""
 
-import copy
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, TypeAlias, cast
 
-import transformers
 from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
-from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.image_transforms import to_pil_image
-from transformers.image_utils import ChannelDimension, ImageInput, is_pil_image, to_numpy_array
+from transformers.image_utils import ImageInput
+
+from .image_processing_prd import process_radiographs, with_pillow
+from .tokenization_prd import report_tokenizer
 
 NO_WORD = -1
 """Stands in `word_ids` where a token belongs to no word: special tokens and padding."""
@@ -37,14 +36,15 @@ class PRDProcessor(ProcessorMixin):
     """Joins an image processor and a tokenizer, and keeps track of the words.
 
     Reports are normalised (`normalize_report`), split at spaces and tokenised word by word, so that every sub-word
-    knows its word; a byte-level BPE tokenizer is set to `add_prefix_space=True` for that. Images of any mode become
-    RGB, or grey where the image processor's `image_mean` has one entry. An image processor with the torchvision back
-    end is replaced by its Pillow twin: their pixels differ, and a model must not depend on what else is installed.
+    knows its word. The tokenizer becomes one that normalises too (`report_tokenizer`): alone, saved or on pairs of
+    texts it gives the same tokens. Images of any mode become RGB, or grey where the image processor's `image_mean` has
+    one entry. An image processor with the torchvision back end is replaced by its Pillow twin: their pixels differ,
+    and a model must not depend on what else is installed.
 
     Args:
         image_processor: an image processor of transformers.
         tokenizer: a fast tokenizer of transformers.
-        normalize_text: whether reports are normalised first; saved with the processor.
+        normalize_text: whether reports are normalised first; saved with the processor and in its tokenizer.
 
     Raises:
         ValueError: the tokenizer is slow or truncates on the left, or the image processor has no Pillow twin.
@@ -54,8 +54,8 @@ class PRDProcessor(ProcessorMixin):
         self, image_processor: BaseImageProcessor, tokenizer: PreTrainedTokenizerBase, normalize_text: bool = True
     ) -> None:
         super().__init__(image_processor, tokenizer)
-        self.image_processor = _with_pillow(self.image_processor)
-        self.tokenizer = _for_separate_words(self.tokenizer)
+        self.image_processor = with_pillow(self.image_processor)
+        self.tokenizer = report_tokenizer(self.tokenizer, normalize_text)
         self.normalize_text = normalize_text
 
     @property
@@ -111,7 +111,7 @@ class PRDProcessor(ProcessorMixin):
             raise ValueError("perturbed_text needs the reports it was made from: pass text")
         data: dict[str, Any] = {}
         if images is not None:
-            data.update(self._process_radiographs(images, return_tensors))
+            data.update(process_radiographs(self.image_processor, images, return_tensors))
         if text is not None:
             tokenizer_options = {"padding": padding, "truncation": truncation, "max_length": max_length}
             reports = [text] if isinstance(text, str) else text
@@ -120,12 +120,6 @@ class PRDProcessor(ProcessorMixin):
             perturbed_reports = cast(Sequence[PerturbedReport] | None, perturbed_text)
             data.update(self._process_reports(reports, perturbed_reports, tokenizer_options))
         return BatchFeature(data, tensor_type=return_tensors)
-
-    def _process_radiographs(self, images: ImageInput, return_tensors: str | None) -> BatchFeature:
-        mean = self.image_processor.image_mean
-        mode = "L" if isinstance(mean, Sequence) and len(mean) == 1 else "RGB"
-        converted = [_convert_image(image, mode, position) for position, image in enumerate(_image_list(images))]
-        return self.image_processor(images=converted, do_convert_rgb=False, return_tensors=return_tensors)
 
     def _process_reports(
         self,
@@ -222,88 +216,6 @@ def _by_name(perturbed_reports: Sequence[PerturbedReport], count: int) -> list[d
             raise ValueError(f"perturbed_text of report {index} has {list(row)}, that of report 0 {names}")
         rows.append({name: row[name] for name in names})
     return rows
-
-
-def _image_list(images: Any) -> list[Any]:
-    if not isinstance(images, (list, tuple)) and getattr(images, "ndim", 0) != 4:
-        return [images]
-    if len(images) == 0:
-        raise ValueError("images holds no image")
-    return list(images)
-
-
-def _convert_image(image: Any, mode: str, position: int) -> Any:
-    """The image as an 8-bit Pillow image of mode `"L"` or `"RGB"`."""
-    if is_pil_image(image):
-        _load(image, position)
-        if not image.mode.startswith(("I", "F")):
-            return image.convert(mode)
-    pixels = _eight_bits(to_numpy_array(image), position)
-    if pixels.ndim == 2:
-        pixels = pixels[None]  # [1, H, W]
-    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
-        layout = ChannelDimension.FIRST
-    elif pixels.ndim == 3 and pixels.shape[-1] in (1, 3):
-        layout = ChannelDimension.LAST
-    else:
-        raise ValueError(
-            f"image {position} has shape {pixels.shape}; expected [H, W], [C, H, W] or [H, W, C] with 1 or 3 channels"
-        )
-    return to_pil_image(pixels, do_rescale=False, input_data_format=layout).convert(mode)
-
-
-def _load(image: Any, position: int) -> None:
-    """Reads a Pillow image's pixels, which `Image.open` leaves in the file."""
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
-        raise ValueError(f"image {position} cannot be read: {error}") from error
-
-
-def _eight_bits(pixels: Any, position: int) -> Any:
-    """Brings an array's values from the full scale of its type to 0 to 255, uint8."""
-    kind = pixels.dtype.name
-    if kind == "uint8":
-        return pixels
-    # Pillow holds 16-bit images as uint16 (mode I;16) or as int32 (mode I).
-    full_scale = {"uint16": 65535, "int32": 65535, "float16": 1, "float32": 1, "float64": 1}.get(kind)
-    if full_scale is None:
-        raise ValueError(f"image {position} is {kind}; expected uint8, uint16, or floats from 0 to 1")
-    low, high = pixels.min(), pixels.max()
-    if not (low >= 0 and high <= full_scale):  # NaN is neither
-        raise ValueError(f"image {position} is {kind} with values from {low} to {high}; expected 0 to {full_scale}")
-    return (pixels.astype("float64") * (255 / full_scale)).round().astype("uint8")
-
-
-def _with_pillow(image_processor: BaseImageProcessor) -> BaseImageProcessor:
-    """The image processor itself if its back end is Pillow, else its Pillow twin with the same settings."""
-    if isinstance(image_processor, PilBackend):
-        return image_processor
-    name = f"{type(image_processor).__name__}Pil"
-    twin = getattr(transformers, name, None)
-    if twin is None:
-        raise ValueError(f"{type(image_processor).__name__} has no Pillow twin ({name}) in transformers")
-    return twin.from_dict(image_processor.to_dict())
-
-
-def _for_separate_words(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, or a copy that puts the space before a word itself where its byte-level BPE needs one."""
-    if not tokenizer.is_fast:
-        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer; word_ids need a fast one")
-    if tokenizer.truncation_side != "right":
-        raise ValueError(f"the tokenizer truncates on the {tokenizer.truncation_side}; reports keep their first words")
-    if all(step.add_prefix_space for step in _byte_level_steps(tokenizer.backend_tokenizer.pre_tokenizer)):
-        return tokenizer
-    tokenizer = copy.deepcopy(tokenizer)
-    for step in _byte_level_steps(tokenizer.backend_tokenizer.pre_tokenizer):
-        step.add_prefix_space = True
-    tokenizer.add_prefix_space = True  # what save_pretrained writes
-    return tokenizer
-
-
-def _byte_level_steps(pre_tokenizer: Any) -> list[Any]:
-    steps = pre_tokenizer if hasattr(pre_tokenizer, "__getitem__") else [pre_tokenizer]
-    return [step for step in steps if hasattr(step, "add_prefix_space")]
 
 
 PRDProcessor.register_for_auto_class("AutoProcessor")

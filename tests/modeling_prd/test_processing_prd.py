@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_processors import SPECIAL, byte_level_bpe, gpt2, image_processor, one_channel, word_piece
-from transformers import BertTokenizer, ViTImageProcessorPil
+from tiny_processors import byte_level_bpe, gpt2, image_processor, one_channel, word_piece
+from transformers import ViTImageProcessorPil
 
 from modeling_prd.processing_prd import PRDProcessor
 
@@ -51,11 +51,6 @@ def test_a_tokenizer_that_truncates_on_the_left_is_an_error():
 def test_a_slow_tokenizer_is_an_error():
     with pytest.raises(ValueError, match="slow tokenizer"):
         PRDProcessor(image_processor(), transformers.ByT5Tokenizer())
-
-
-def test_a_bert_tokenizer_is_left_as_it_is():
-    tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate([*SPECIAL, "[MASK]", "clear"])})
-    assert PRDProcessor(image_processor(), tokenizer).tokenizer is tokenizer
 
 
 class TorchvisionOnlyImageProcessor(transformers.image_processing_utils.BaseImageProcessor):
