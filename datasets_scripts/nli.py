@@ -20,6 +20,9 @@ LABELS: tuple[str, ...] = ("entailment", "neutral", "contradiction")
 
 NO_CONSENSUS = "gold_label is '-': its annotators did not agree"
 
+STAND_IN_PREFIX = "phantom-nli-"
+"""With it begin the identifiers of `phantom_nli`'s pairs, whose files have the form of a corpus's."""
+
 KIND = DatasetKind(
     features=Features(
         {
@@ -40,6 +43,11 @@ KIND = DatasetKind(
     row="pair",
 )
 """A dataset of sentence pairs."""
+
+_STAND_INS = (
+    "**{count:,} of the pairs are synthetic: PhantomNLI's, written by a program in the form of {title}'s files, and"
+    " not {title}'s.**"
+)
 
 _PAIR_IDS = ("pairID", "pair_id")  # the first is MedNLI's, as in SNLI; the second RadNLI's
 
@@ -91,6 +99,7 @@ def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
         )
     left_out: Counter[str] = Counter()
     splits = {split: read_pairs(path, left_out) for split, path in paths.items()}
+    stand_ins = sum(row["pair_id"].startswith(STAND_IN_PREFIX) for rows in splits.values() for row in rows)
     info = DatasetInfo(
         name=corpus.title,
         source=(
@@ -103,8 +112,9 @@ def run(args: argparse.Namespace, corpus: NLICorpus) -> None:
         synthetic_images=False,
         left_out=left_out,
         inputs={path.name: hash_file(path) for path in paths.values()},
-        sections={"Labels": _label_counts(splits)},
-        tags=(corpus.name,),
+        notes=(_STAND_INS.format(count=stand_ins, title=corpus.title),) if stand_ins else (),
+        sections={"Labels": label_counts(splits)},
+        tags=(corpus.name, *(["synthetic"] if stand_ins else [])),
         licence_name=PHYSIONET_LICENCE,
         licence_link=licence_page(corpus.project, corpus.version),
     )
@@ -159,7 +169,8 @@ def _text(pair: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _label_counts(splits: Mapping[str, list[Row]]) -> str:
+def label_counts(splits: Mapping[str, list[Row]]) -> str:
+    """How many pairs of each split have each label, as Markdown."""
     counts = {split: Counter(row["label"] for row in rows) for split, rows in splits.items()}
     return "\n".join(
         f"- `{split}`: " + ", ".join(f"{count[label]:,} {label}" for label in LABELS)

@@ -137,7 +137,7 @@ def write_report(state: PhantomState, choices: Choices) -> PhantomReport:
     phrases = {"heart": stated["heart"]}
     for finding in state.findings:
         phrases[finding.name] = noun_phrase(finding, choices)
-        stated[finding.name] = _affirmation(finding, phrases[finding.name], choices)
+        stated[finding.name] = affirmation(finding, phrases[finding.name], choices)
     stated.update(_denials(state, choices))
     stated.update(_lesser_sentences(state, choices))
     stated.update(_fillers(state, len(stated), choices))
@@ -171,7 +171,8 @@ def _without_determiner(phrase: str) -> str:
     return rest if determiner in ("a", "an", "some") else phrase
 
 
-def _affirmation(finding: Finding, phrase: str, choices: Choices) -> str:
+def affirmation(finding: Finding, phrase: str, choices: Choices) -> str:
+    """The sentence that states a finding present, of its `noun_phrase`."""
     bare = _without_determiner(phrase)
     determiner = phrase[: len(phrase) - len(bare)]
     plural = determiner == "some "
@@ -197,9 +198,14 @@ def _denials(state: PhantomState, choices: Choices) -> dict[str, str]:
     for number, group in enumerate(choices.pick("groups", DENIAL_GROUPS)):
         members = sorted(absent & set(group), key=lambda name: choices.value(f"{name}.denied.order"))
         if members:
-            words = [choices.pick(f"{name}.denied.word", DENIED_WORDS[name]) for name in members]
-            sentences[members[0]] = choices.pick(f"group.{number}", DENIAL_FRAMES).format(list=_listing(words))
+            sentences[members[0]] = denial(members, choices, number)
     return sentences
+
+
+def denial(names: Sequence[str], choices: Choices, group: int = 0) -> str:
+    """The sentence that denies findings, in their order; `group` numbers the denials of a report."""
+    words = [choices.pick(f"{name}.denied.word", DENIED_WORDS[name]) for name in names]
+    return choices.pick(f"group.{group}", DENIAL_FRAMES).format(list=_listing(words))
 
 
 def _listing(words: Sequence[str]) -> str:
