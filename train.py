@@ -1,11 +1,8 @@
 """Pre-train PRD: `accelerate launch train.py [--config recipes/NAME.yaml] [--flag value ...]`."""
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from huggingface_hub.utils import validate_repo_id
 
@@ -14,6 +11,7 @@ from training.arguments import Recipe, parse_recipe
 from training.card import ModelCardContents
 from training.checkpoint import check_output_dir, claim_output_dir
 from training.data import Pairs, load_pairs, training_texts
+from training.devices import build_accelerator, device_name
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
 from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
@@ -34,7 +32,7 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs]:
     check_output_dir(recipe)
     if recipe.run.push_to_hub:
         validate_repo_id(recipe.run.push_to_hub)
-    accelerator = build_accelerator(recipe)
+    accelerator = build_accelerator(recipe.run, recipe.optimization, recipe.run.seed, report_to=recipe.run.report_to)
     if recipe.run.push_to_hub and accelerator.is_main_process:
         claim_model_repository(recipe.run.push_to_hub, public=recipe.run.hub_public)
     with accelerator.main_process_first():
@@ -69,44 +67,9 @@ def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pair
     accelerator.end_training()  # also ends the process group
 
 
-def build_accelerator(recipe: Recipe) -> Accelerator:
-    """The devices and processes of a run.
-
-    Raises:
-        ValueError: the device asked for is not there, or a tracker is not installed.
-    """
-    device = recipe.run.device
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[device]:
-        raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
-    precision = recipe.optimization.mixed_precision
-    report_to = [recipe.run.report_to] if isinstance(recipe.run.report_to, str) else recipe.run.report_to
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="no" if precision == "none" else precision,
-        gradient_accumulation_steps=recipe.optimization.gradient_accumulation_steps,
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=recipe.run.seed),
-        log_with=report_to or None,
-        project_dir=str(Path(recipe.run.output_dir) / "logs"),
-    )
-    trackers = {str(getattr(tracker, "value", tracker)) for tracker in accelerator.log_with}
-    missing = [name for name in report_to if name != "all" and name not in trackers]
-    if missing:
-        raise ValueError(f"report_to: {missing[0]} is not installed")
-    if precision == "fp16" and accelerator.device.type == "cpu":
-        raise ValueError("mixed_precision: fp16 needs a GPU; use bf16 or none on CPUs")
-    if accelerator.device.type == "cpu":
-        # `accelerate launch` leaves one thread to a process unless it is told otherwise.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(recipe.run.cpu_threads or max(1, cores // accelerator.num_processes))
-    return accelerator
-
-
 def describe(trainer: PreTrainer, model: PRDModel, pairs: Pairs) -> ModelCardContents:
     """What the model card says of the run."""
     train, data = pairs.train_texts, trainer.recipe.data.data
-    device = trainer.accelerator.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     return ModelCardContents(
         data_name="PhantomCXR" if data is None else Path(data).name if Path(data).exists() else data,
         synthetic_images=sum(train["synthetic"]),
@@ -116,7 +79,7 @@ def describe(trainer: PreTrainer, model: PRDModel, pairs: Pairs) -> ModelCardCon
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=trainer.progress.step,
         seconds=trainer.progress.seconds,
-        device=f"{trainer.accelerator.num_processes} x {name}",
+        device=device_name(trainer.accelerator),
         versions={library: version(library) for library in ("torch", "transformers", "datasets", "accelerate")},
     )
 

@@ -1,19 +1,18 @@
-"""The recipe: four dataclasses, read from a YAML file and overridden by flags; an unknown key or flag is an error."""
+"""The recipe: five dataclasses, read from a YAML file and overridden by flags; an unknown key or flag is an error."""
 
-import difflib
 import math
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
 
 from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
+
+from .parsing import parse_sections
 
 PERTURBATION_TYPES = (*PERTURBATIONS, *COUNTERFACTUAL_KINDS)
 """What the perturbation loss may tell a report from."""
@@ -191,6 +190,24 @@ class OptimizationArguments:
 
 
 @dataclass(frozen=True)
+class LoraArguments:
+    """Low-rank adapters (Hu et al. 2021) in place of training an encoder's weights.
+
+    Attributes:
+        lora_r: their rank; none trains the weights themselves.
+        lora_alpha: their products count alpha / r times; by default 2 r.
+        lora_dropout: share of an adapter's inputs that is dropped in training.
+        lora_targets: what is adapted. `auto`: a transformer's attention projections, and the convolutions and linear
+            layers of an encoder without attention; or the ends of module names, in a list or with commas.
+    """
+
+    lora_r: int | None = None
+    lora_alpha: int | None = None
+    lora_dropout: float = 0.0
+    lora_targets: list[str] | str = "auto"
+
+
+@dataclass(frozen=True)
 class RunArguments:
     """Where the run lives and what it tells.
 
@@ -232,6 +249,7 @@ class Recipe:
     data: DataArguments = field(default_factory=DataArguments)
     model: ModelArguments = field(default_factory=ModelArguments)
     optimization: OptimizationArguments = field(default_factory=OptimizationArguments)
+    lora: LoraArguments = field(default_factory=LoraArguments)
     run: RunArguments = field(default_factory=RunArguments)
 
     def __post_init__(self) -> None:
@@ -248,10 +266,11 @@ class Recipe:
                 raise ValueError(f"perturbation_types: {name!r} stands twice")
         if not self.data.perturbation_types:
             raise ValueError("perturbation_types: name at least one, or set beta to 0")
-        for section, name, least, most in _BOUNDS:
-            value = getattr(getattr(self, section), name)
-            if value is not None and not least <= value <= most:
-                raise ValueError(f"{name}: {value} is not between {least} and {most}")
+        if self.lora.lora_r is not None and self.model.vision_config is not None:
+            raise ValueError("lora_r: adapters are for published encoders; these start from scratch, train them whole")
+        if self.lora.lora_r is not None and self.model.learn_temperature:
+            raise ValueError("lora_r: an adapter does not hold the temperature; leave learn_temperature out")
+        check_bounds(self, _BOUNDS)
 
     def to_flat_dict(self) -> dict[str, Any]:
         """The keys as they stand in a YAML recipe."""
@@ -267,10 +286,14 @@ _SECTIONS = {
     "data": DataArguments,
     "model": ModelArguments,
     "optimization": OptimizationArguments,
+    "lora": LoraArguments,
     "run": RunArguments,
 }
 
-_BOUNDS = (
+Bounds = tuple[tuple[str, str, float, float], ...]
+"""Section, key, lowest and highest value."""
+
+_BOUNDS: Bounds = (
     ("data", "image_size", 1, math.inf),
     ("data", "max_length", 3, math.inf),
     ("data", "max_train_images", 1, math.inf),
@@ -287,6 +310,9 @@ _BOUNDS = (
     ("optimization", "learning_rate", 0, math.inf),
     ("optimization", "warmup_ratio", 0, 1),
     ("optimization", "max_grad_norm", 0, math.inf),
+    ("lora", "lora_r", 1, math.inf),
+    ("lora", "lora_alpha", 1, math.inf),
+    ("lora", "lora_dropout", 0, 1),
     ("run", "save_steps", 1, math.inf),
     ("run", "save_total_limit", 1, math.inf),
     ("run", "logging_steps", 1, math.inf),
@@ -295,34 +321,20 @@ _BOUNDS = (
 )
 
 
-class _RecipeParser(ArgumentParser):
-    """Adds the nearest known name to the message on an unknown key or flag, and keeps every message on one line."""
+def check_bounds(arguments: Any, bounds: Bounds) -> None:
+    """Refuses a number out of its range.
 
-    known: tuple[str, ...] = ()
+    Args:
+        arguments: dataclasses under the names of their sections.
+        bounds: of their keys; None has none.
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = " ".join(message.split())
-        unknown = re.search(r"(?:option|arguments:) '?-{0,2}([\w.]+)'?", message, re.IGNORECASE)
-        nearest = difflib.get_close_matches(unknown.group(1), self.known, n=2, cutoff=0.7) if unknown else []
-        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
-        self.exit(2, f"error: {message}{hint}\n")
-        raise SystemExit(2)
-
-
-def _parser() -> _RecipeParser:
-    parser = _RecipeParser(prog="train.py", description="Pre-train PRD.", allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="a recipe, for example recipes/openi.yaml")
-    for section in _SECTIONS.values():
-        parser.add_class_arguments(section, None)
-    parser.known = tuple(
-        prefix + key.name
-        for prefix, section in [
-            *(("", section) for section in _SECTIONS.values()),
-            ("augmentation.", AugmentationArguments),
-        ]
-        for key in fields(section)
-    )
-    return parser
+    Raises:
+        ValueError: a value is out of its range; the key is named.
+    """
+    for section, name, least, most in bounds:
+        value = getattr(getattr(arguments, section), name)
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"{name}: {value} is not between {least} and {most}")
 
 
 def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
@@ -339,14 +351,6 @@ def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
         ValueError: two keys contradict each other, or a value is out of its range.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _parser()
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_RECIPE), *arguments]
-    values: Namespace = parser.parse_args(arguments)
-    instantiated = parser.instantiate(values)
-    return Recipe(
-        **{
-            name: section(**{key.name: getattr(instantiated, key.name) for key in fields(section)})
-            for name, section in _SECTIONS.items()
-        }
-    )
+    return Recipe(**parse_sections(arguments, _SECTIONS, prog="train.py", description="Pre-train PRD."))

@@ -99,7 +99,7 @@ def claim_output_dir(recipe: Recipe) -> None:
         for killed_while_saved in (folder / "checkpoints").glob("partial-*"):
             shutil.rmtree(killed_while_saved)
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        _write(folder / _RECIPE_FILE, recipe.to_yaml())
+        write_whole(folder / _RECIPE_FILE, recipe.to_yaml())
     except OSError as error:
         raise InputError(f"output_dir {str(folder)!r} cannot be written to: {error}") from error
 
@@ -129,8 +129,8 @@ def save_checkpoint(accelerator: Accelerator, recipe: Recipe, progress: Progress
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        _write(partial / _PROGRESS_FILE, json.dumps(asdict(progress)))
-        _write(partial / _RECIPE_FILE, recipe.to_yaml())
+        write_whole(partial / _PROGRESS_FILE, json.dumps(asdict(progress)))
+        write_whole(partial / _RECIPE_FILE, recipe.to_yaml())
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
         for old in _checkpoints(output_dir)[: -recipe.run.save_total_limit]:
@@ -172,7 +172,8 @@ def _checkpoints(output_dir: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file under another name and renames it, so that a killed run leaves no half one."""
     partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

@@ -95,21 +95,37 @@ def load_tokenizer(text_model: str) -> PreTrainedTokenizerBase:
 
 
 def build_processor(data: DataArguments, tokenizer: PreTrainedTokenizerBase, channels: int) -> PRDProcessor:
-    """Resizes the shorter side, crops the centre and scales to [0, 1], with Pillow.
+    """The processor of a recipe.
 
     Args:
         data: sizes and normalisation.
         tokenizer: of the text encoder.
         channels: 1 or 3, as the vision encoder takes.
+
+    Raises:
+        ValueError: as `build_image_processor`.
     """
     tokenizer.model_max_length = data.max_length  # so that evaluation and users cut where training did
+    return PRDProcessor(build_image_processor(data, channels), tokenizer)
+
+
+def build_image_processor(data: DataArguments, channels: int) -> CLIPImageProcessorPil:
+    """Resizes the shorter side, crops the centre and scales to [0, 1], with Pillow.
+
+    Args:
+        data: sizes and normalisation.
+        channels: 1 or 3, as the vision encoder takes.
+
+    Raises:
+        ValueError: `image_resize` is below `image_size`, or mean or deviation have not one value a channel.
+    """
     resize = data.image_resize or data.image_size
     if resize < data.image_size:
         raise ValueError(f"image_resize {resize} is smaller than image_size {data.image_size}")
     mean, std = data.image_mean or [0.0] * channels, data.image_std or [1.0] * channels
     if len(mean) != channels or len(std) != channels:
         raise ValueError(f"image_mean {mean} and image_std {std} must have one value for each of {channels} channels")
-    image_processor = CLIPImageProcessorPil(
+    return CLIPImageProcessorPil(
         size={"shortest_edge": resize},
         crop_size={"height": data.image_size, "width": data.image_size},
         resample=Resampling.BILINEAR,
@@ -118,7 +134,6 @@ def build_processor(data: DataArguments, tokenizer: PreTrainedTokenizerBase, cha
         image_mean=mean,  # its length tells the processor how many channels the model takes
         image_std=std,
     )
-    return PRDProcessor(image_processor, tokenizer)
 
 
 def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTrainedTokenizerBase) -> PRDModel:

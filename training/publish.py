@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets_scripts.hub import claim_repository, upload_folder
@@ -15,7 +16,7 @@ from .evaluation import Tree
 from .report import draw_curves
 
 # The recipe holds paths of the machine; the card has it without them.
-_STAYS_LOCAL = ("checkpoints/*", "logs/*", "recipe.yaml", "partial-*")
+STAYS_LOCAL = ("checkpoints/*", "logs/*", "recipe.yaml", "partial-*")
 
 
 def write_model_folder(
@@ -68,8 +69,8 @@ def claim_model_repository(repo_id: str, *, public: bool) -> str:
         raise InputError(f"push_to_hub: {error}") from error
 
 
-def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
-    """Uploads a model folder without its checkpoints, to a private repository unless `public`.
+def push_model_folder(folder: Path, repo_id: str, *, public: bool, stays_local: Sequence[str] = STAYS_LOCAL) -> str:
+    """Uploads a model folder without what matches `stays_local`, to a private repository unless `public`.
 
     Returns:
         the repository's address.
@@ -79,7 +80,7 @@ def push_model_folder(folder: Path, repo_id: str, *, public: bool) -> str:
     """
     address = claim_model_repository(repo_id, public=public)
     try:
-        upload_folder(folder, repo_id, without=_STAYS_LOCAL)
+        upload_folder(folder, repo_id, without=stays_local)
     except ValueError as error:
         raise InputError(f"push_to_hub: {error}") from error
     return address

@@ -1,0 +1,270 @@
+"""Classifiers to start from: PRD's own, any of transformers, and the published encoders that PRD starts from."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image as PILImage
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import logging
+
+from modeling_prd import PRDConfig, PRDForImageClassification, PRDForSequenceClassification, PRDProcessor
+from modeling_prd.checkpoints_prd import load_text_encoder, load_vision_encoder
+from modeling_prd.image_processing_prd import PRDImageProcessor
+from modeling_prd.tokenization_prd import report_tokenizer
+
+from ..arguments import DataArguments
+from ..models import build_image_processor, load_tokenizer
+from .arguments import ClassifierArguments
+from .task import Batch
+
+_POOLER = re.compile(r"(^|\.)pooler\.")
+
+
+class TextPreparation:
+    """Texts, or pairs of them, to the inputs of a text classifier.
+
+    Args:
+        tokenizer: saved with the model; alone it gives the same, as in a pipeline.
+        max_length: longest input in tokens; what is longer is cut, the longer text of a pair first.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> None:
+        self.tokenizer = tokenizer
+        tokenizer.model_max_length = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+
+    def __call__(self, *texts: list[str]) -> Batch:
+        """`input_ids` and `attention_mask` [B, L], and `token_type_ids` where the tokenizer gives them."""
+        return dict(self.tokenizer(*texts, padding=True, truncation=True, return_tensors="pt"))
+
+    def save(self, folder: Path) -> None:
+        """Writes the tokenizer."""
+        self.tokenizer.save_pretrained(folder)
+
+
+class ImagePreparation:
+    """Images to the inputs of an image classifier.
+
+    Args:
+        image_processor: saved with the model.
+        mode: Pillow's name of the channels it takes, `L` or `RGB`.
+    """
+
+    def __init__(self, image_processor: BaseImageProcessor, mode: str) -> None:
+        self.image_processor = image_processor
+        self.mode = mode
+
+    def __call__(self, images: Sequence[PILImage.Image]) -> Batch:
+        """`pixel_values` [B, C, H, W]."""
+        return dict(self.image_processor([image.convert(self.mode) for image in images], return_tensors="pt"))
+
+    def save(self, folder: Path) -> None:
+        """Writes the image processor."""
+        self.image_processor.save_pretrained(folder)
+
+    def normalization(self) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+        """Mean and deviation that it normalises with, one value a channel; None where it does not."""
+        inner: Any = getattr(self.image_processor, "image_processor", self.image_processor)
+        return (inner.image_mean, inner.image_std) if getattr(inner, "do_normalize", False) else (None, None)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier to be trained.
+
+    Attributes:
+        model: with a new classifying layer, where it did not have one of these labels.
+        prepare: turns texts or images into its inputs.
+        encoder: name of the sub-module that is the encoder.
+        heads: names of the others that have weights, of which the classifying layer is one.
+        new: weights that its checkpoint did not have.
+    """
+
+    model: PreTrainedModel
+    prepare: Any
+    encoder: str
+    heads: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def load_classifier(
+    arguments: ClassifierArguments,
+    labels: Sequence[str],
+    problem_type: str,
+    max_length: int | None = None,
+) -> Classifier:
+    """The classifier of a run; its new weights are drawn from torch's generator.
+
+    Args:
+        arguments: where it starts.
+        labels: names of its outputs.
+        problem_type: `single_label_classification` for texts, `multi_label_classification` for images.
+        max_length: longest text in tokens.
+
+    Raises:
+        ValueError: the checkpoint is of another architecture, or lacks weights of its encoder.
+        OSError: there is none.
+    """
+    settings = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "problem_type": problem_type,
+    }
+    images = problem_type == "multi_label_classification"
+    if arguments.model.endswith(".pt"):
+        if not images:
+            raise ValueError(f"model: {arguments.model!r} is a vision encoder and reads no text")
+        return _published_vision(arguments, settings)
+    config, _ = PreTrainedConfig.get_config_dict(arguments.model)
+    model_type = config.get("model_type")
+    if model_type == "prd":
+        return _prd(arguments, settings, images, max_length)
+    if model_type == "cxr-bert":
+        if images:
+            raise ValueError(f"model: {arguments.model!r} is a text encoder and takes no images")
+        return _published_text(arguments, settings, max_length)
+    return _transformers(arguments, model_type, settings, images, max_length)
+
+
+def _prd(arguments: ClassifierArguments, settings: dict[str, Any], images: bool, max_length: int | None) -> Classifier:
+    name = arguments.model
+    model_class = PRDForImageClassification if images else PRDForSequenceClassification
+    config = PRDConfig.from_pretrained(name, **settings)
+    pretrained = "PRDModel" in (config.architectures or ())
+    model, new = _load(model_class, config, arguments, "classifier")
+    prepare: TextPreparation | ImagePreparation
+    if images:
+        processor = (
+            PRDImageProcessor(PRDProcessor.from_pretrained(name).image_processor)
+            if pretrained
+            else PRDImageProcessor.from_pretrained(name)
+        )
+        prepare = ImagePreparation(processor, _mode(config.vision_config))
+        heads = ("image_head", "classifier")
+        return Classifier(model, prepare, "vision_model", heads, new)
+    tokenizer = PRDProcessor.from_pretrained(name).tokenizer if pretrained else AutoTokenizer.from_pretrained(name)
+    prepare = TextPreparation(tokenizer, _longest(config.text_config, max_length))
+    return Classifier(model, prepare, "text_model", ("classifier",), new)
+
+
+def _transformers(
+    arguments: ClassifierArguments,
+    model_type: str | None,
+    settings: dict[str, Any],
+    images: bool,
+    max_length: int | None,
+) -> Classifier:
+    name = arguments.model
+    known: Any
+    known, kind = (
+        (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, "image")
+        if images
+        else (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text")
+    )
+    if model_type is None or model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in known:
+        raise ValueError(f"model: {name!r} is a {model_type}, of which transformers has no {kind} classifier")
+    config = AutoConfig.from_pretrained(name, **settings)
+    auto = AutoModelForImageClassification if images else AutoModelForSequenceClassification
+    prepare: TextPreparation | ImagePreparation
+    if images:
+        prepare = ImagePreparation(AutoImageProcessor.from_pretrained(name, backend="pil"), _mode(config))
+    else:
+        prepare = TextPreparation(AutoTokenizer.from_pretrained(name), _longest(config, max_length))
+    encoder = known[type(config)].base_model_prefix
+    model, new = _load(auto, config, arguments, None)
+    heads = tuple(
+        child
+        for child, module in model.named_children()
+        if child != encoder and any(True for _ in module.parameters())
+    )
+    return Classifier(model, prepare, encoder, heads, new)
+
+
+def _load(
+    model_class: Any, config: PreTrainedConfig, arguments: ClassifierArguments, head: str | None
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model and the names of its new weights; those of an encoder, but for its pooler, may not be new."""
+    if arguments.init == "random":
+        build = getattr(model_class, "from_config", model_class)
+        model = build(config)
+        return model, tuple(dict(model.named_parameters()))
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what it reports of new weights is checked here
+    try:
+        model, info = model_class.from_pretrained(
+            arguments.model, config=config, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    new = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
+    encoder = model.base_model_prefix
+    lost = [
+        key
+        for key in new
+        if not _POOLER.search(key) and (not key.startswith(f"{head}.") if head else key.startswith(f"{encoder}."))
+    ]
+    if lost:
+        raise ValueError(
+            f"model: {arguments.model!r} lacks {len(lost)} weights of {type(model).__name__}, such as {lost[0]!r}: it "
+            "is of another architecture"
+        )
+    return model, tuple(new)
+
+
+def _published_vision(arguments: ClassifierArguments, settings: dict[str, Any]) -> Classifier:
+    published = load_vision_encoder(arguments.model, torch.float32, {"image_size": arguments.image_size})
+    config = PRDConfig(vision_config=published.encoder.config, **published.settings, **settings)
+    model = PRDForImageClassification(config)
+    if arguments.init == "pretrained":
+        model.vision_model.load_state_dict(published.encoder.state_dict())
+        if published.projection is not None:
+            model.image_head.projection.load_state_dict(published.projection.state_dict())
+    data = DataArguments(image_size=arguments.image_size)
+    processor = PRDImageProcessor(build_image_processor(data, channels=config.vision_config.num_channels))
+    prepare = ImagePreparation(processor, _mode(config.vision_config))
+    return Classifier(model, prepare, "vision_model", ("image_head", "classifier"), _new(arguments, model))
+
+
+def _published_text(arguments: ClassifierArguments, settings: dict[str, Any], max_length: int | None) -> Classifier:
+    published = load_text_encoder(arguments.model, torch.float32, {})
+    config = PRDConfig(text_config=published.encoder.config, **published.settings, **settings)
+    model = PRDForSequenceClassification(config)
+    if arguments.init == "pretrained":
+        model.text_model.load_state_dict(published.encoder.state_dict())
+    tokenizer = report_tokenizer(load_tokenizer(arguments.model), normalize_text=True)
+    prepare = TextPreparation(tokenizer, _longest(config.text_config, max_length))
+    return Classifier(model, prepare, "text_model", ("classifier",), _new(arguments, model))
+
+
+def _new(arguments: ClassifierArguments, model: nn.Module) -> tuple[str, ...]:
+    names = dict(model.named_parameters())
+    return tuple(name for name in names if arguments.init == "random" or name.startswith("classifier."))
+
+
+def _longest(config: PreTrainedConfig, max_length: int | None) -> int | None:
+    """The longest text that both the user and the encoder's learned positions allow."""
+    positions = getattr(config, "max_position_embeddings", None)
+    allowed = [length for length in (max_length, positions) if length is not None]
+    return min(allowed, default=None)
+
+
+def _mode(config: PreTrainedConfig) -> str:
+    return "L" if getattr(config, "num_channels", 3) == 1 else "RGB"
