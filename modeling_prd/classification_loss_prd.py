@@ -17,16 +17,15 @@ def label_count(config: PRDConfig) -> int:
     """Return K, the number of labels of a classifier.
 
     Raises:
-        ValueError: `problem_type` is neither None nor among `PROBLEM_TYPES`, or there are too few labels for it.
+        ValueError: `problem_type` is neither None nor among `PROBLEM_TYPES`, or there are no labels.
     """
     problem, labels = config.problem_type, config.num_labels or 0
     if problem is not None and problem not in PROBLEM_TYPES:
         raise ValueError(
             f"problem_type={problem!r} is not one of {', '.join(PROBLEM_TYPES)}: PRD's classifiers have no other loss"
         )
-    least = 2 if problem == _SINGLE else 1
-    if labels < least:
-        raise ValueError(f"num_labels={labels} is too few: problem_type={problem!r} needs at least {least}")
+    if labels < 1:
+        raise ValueError("a classifier needs labels: give num_labels or id2label")
     return labels
 
 

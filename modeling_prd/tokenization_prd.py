@@ -29,8 +29,7 @@ def report_tokenizer(tokenizer: PreTrainedTokenizerBase, normalize_text: bool) -
         normalize_text: whether reports are normalised.
 
     Returns:
-        A tokenizer of no particular class, whose every step is in its `tokenizer.json`, or `tokenizer` itself where it
-        does all this already.
+        A tokenizer whose every step is in its `tokenizer.json`, or `tokenizer` itself where it does all this already.
 
     Raises:
         ValueError: the tokenizer is slow or truncates on the left.
@@ -47,8 +46,10 @@ def report_tokenizer(tokenizer: PreTrainedTokenizerBase, normalize_text: bool) -
     if not changed:
         return tokenizer
     state["truncation"] = state["padding"] = None  # of its last call
-    # A class such as BertTokenizer makes its steps itself when it is loaded, whatever stands in tokenizer.json.
-    return PreTrainedTokenizerFast(
+    # A class with a constructor, such as BertTokenizer, makes its steps itself whatever stands in tokenizer.json.
+    own_class = type(tokenizer)
+    tokenizer_class = PreTrainedTokenizerFast if "__init__" in vars(own_class) else own_class
+    return tokenizer_class(
         tokenizer_object=type(backend).from_str(json.dumps(state)),
         split_special_tokens=normalize_text or tokenizer.split_special_tokens,
         extra_special_tokens=tokenizer.extra_special_tokens,
