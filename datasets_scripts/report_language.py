@@ -11,9 +11,10 @@ from functools import cache
 from importlib.resources import files
 
 import negspacy.negation  # noqa: F401  (registers the pipe `negex`)
-import spacy
 from negspacy.termsets import termset
 from spacy.tokens import Doc
+
+from .report_sentences import blank_pipeline
 
 _TABLE = "report_findings.tsv"
 _NONE = "-"
@@ -21,7 +22,6 @@ _SPANS = "findings"
 HEART = "heart"
 """The fact of the terms for an enlarged heart."""
 
-_SENTENCE_ENDS = [".", "..", "...", "!", "?", ".,"]
 _LABEL = re.compile(r"(?:\d+\. )?[^\W\d]\w*(?:[ /,&-]+\w+){0,3}: (?=\S)")
 """What a structured report puts before a sentence: `Lungs: Clear.`"""
 
@@ -114,8 +114,7 @@ class ReportParser:
     """Splits reports into sentences and finds their findings; rules only, about a millisecond a report."""
 
     def __init__(self) -> None:
-        self._nlp = spacy.blank("en")
-        self._nlp.add_pipe("sentencizer", config={"punct_chars": _SENTENCE_ENDS})
+        self._nlp = blank_pipeline()
         ruler = self._nlp.add_pipe(
             "span_ruler",
             config={

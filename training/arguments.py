@@ -13,6 +13,7 @@ from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
 
 from .parsing import parse_sections
+from .recipe_files import with_bases
 
 PERTURBATION_TYPES = (*PERTURBATIONS, *COUNTERFACTUAL_KINDS)
 """What the perturbation loss may tell a report from."""
@@ -49,6 +50,8 @@ class DataArguments:
         perturbation_types: what the perturbation loss tells a report from: names of the nine perturbations, of the
             kinds of counterfactuals, or of both; by default the nine.
         perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
+        sentence_sampling: match an image with one sentence of its findings, drawn anew in each epoch, as ConVIRT does;
+            evaluation reads whole reports. Without the perturbation loss, which needs them too.
         dataloader_num_workers: processes that decode and tokenise.
     """
 
@@ -73,6 +76,7 @@ class DataArguments:
     perturbations: Literal["stored", "fresh"] = "stored"
     perturbation_types: list[str] = field(default_factory=lambda: list(PERTURBATIONS))
     perturbations_per_image: int = 9
+    sentence_sampling: bool = False
     dataloader_num_workers: int = 0
 
 
@@ -264,6 +268,12 @@ class Recipe:
                 raise ValueError(f"perturbation_types: {name!r} is none of {', '.join(PERTURBATION_TYPES)}")
             if name in self.data.perturbation_types[:place]:
                 raise ValueError(f"perturbation_types: {name!r} stands twice")
+        if self.data.sentence_sampling and (self.model.beta != 0 or self.data.perturbations == "fresh"):
+            contradicting = "perturbations: fresh" if self.model.beta == 0 else f"beta: {self.model.beta:g}"
+            raise ValueError(
+                f"sentence_sampling: a sentence has no perturbed reports, which {contradicting} asks for; "
+                "set beta to 0 and perturbations to stored"
+            )
         if not self.data.perturbation_types:
             raise ValueError("perturbation_types: name at least one, or set beta to 0")
         if self.lora.lora_r is not None and self.model.vision_config is not None:
@@ -340,6 +350,8 @@ def check_bounds(arguments: Any, bounds: Bounds) -> None:
 def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
     """Reads the command line: `--config FILE` (by default `recipes/phantom.yaml`), then flags over it.
 
+    The file may extend another (`with_bases`).
+
     Args:
         arguments: the command line without the program's name; `sys.argv` if None.
 
@@ -348,9 +360,9 @@ def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
 
     Raises:
         SystemExit: with status 2 and one line that names the key, after an unknown or ill-typed key or flag.
-        ValueError: two keys contradict each other, or a value is out of its range.
+        ValueError: two keys contradict each other, a value is out of its range, or a file that is extended is missing.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_RECIPE), *arguments]
-    return Recipe(**parse_sections(arguments, _SECTIONS, prog="train.py", description="Pre-train PRD."))
+    return Recipe(**parse_sections(with_bases(arguments), _SECTIONS, prog="train.py", description="Pre-train PRD."))

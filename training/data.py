@@ -15,6 +15,7 @@ from PIL import Image as PILImage
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS, normalize_report
 from datasets_scripts.radiographs import UNREADABLE_IMAGE
+from datasets_scripts.report_sentences import has_letter
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS, features
 from evaluate_suite.data import check_columns, reading
 from modeling_prd import PRDProcessor
@@ -103,9 +104,9 @@ def load_pairs(arguments: DataArguments) -> Pairs:
 
     Raises:
         ValueError: as `load_split`; a report is empty; an `image_id` stands twice; a report to be perturbed afresh is
-            not normalised or has no tag for each word; no report has a counterfactual of a kind that the recipe names;
-            an image of the evaluation split does not decode; those of the training split are decoded when their batch
-            comes.
+            not normalised or has no tag for each word; a report to sample a sentence from has no findings as written;
+            no report has a counterfactual of a kind that the recipe names; an image of the evaluation split does not
+            decode; those of the training split are decoded when their batch comes.
     """
     data, name = arguments.data or str(phantom_folder(arguments)), arguments.data_config
     most_train, most_eval = arguments.max_train_images, arguments.max_eval_images
@@ -114,7 +115,8 @@ def load_pairs(arguments: DataArguments) -> Pairs:
     if arguments.streaming:
         stream = _first(stream_split(data, name, arguments.train_split), most_train)
         # Without the images' column, about half the bytes are fetched: the read-ahead takes some of the images along.
-        columns = [*_TEXT_COLUMNS, *(["tags"] if fresh else []), *(["counterfactual"] if kinds else [])]
+        needed = {"tags": fresh, "counterfactual": bool(kinds), "findings": arguments.sentence_sampling}
+        columns = [*_TEXT_COLUMNS, *(column for column, wanted in needed.items() if wanted)]
         texts = load_dataset(data, name, split=arguments.train_split, streaming=True, columns=columns)
         train_texts = gather(_first(texts, most_train).map(_keep_antonyms))
         validation = gather(_first(stream_split(data, name, arguments.eval_split), most_eval))
@@ -126,6 +128,8 @@ def load_pairs(arguments: DataArguments) -> Pairs:
     _check_reports(pairs.validation, arguments.eval_split)
     if fresh:
         _check_tags(pairs.train_texts, arguments.train_split)
+    if arguments.sentence_sampling:
+        _check_findings(pairs.train_texts, arguments.train_split)
     for kind in kinds:
         if not any(contrast(row, kind) for row in pairs.train_texts.select_columns("counterfactual")):
             raise ValueError(f"perturbation_types: no report of split {arguments.train_split!r} has an edit {kind!r}")
@@ -167,6 +171,15 @@ def _check_tags(texts: Dataset, split: str) -> None:
             raise ValueError(
                 f"image {image_id!r} in split {split!r} has {len(found)} tags for the {len(words)} words of its "
                 "report, and fresh perturbations need one a word: build the dataset with datasets_scripts"
+            )
+
+
+def _check_findings(texts: Dataset, split: str) -> None:
+    for image_id, findings in zip(texts["image_id"], texts["findings"], strict=True):
+        if not has_letter(findings):
+            raise ValueError(
+                f"image {image_id!r} in split {split!r} has no findings as written, and sentence_sampling takes a "
+                "sentence of them: leave it out, or set sentence_sampling to false"
             )
 
 

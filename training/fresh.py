@@ -1,16 +1,14 @@
 """Fresh perturbations in every epoch, from the stored tags: without spaCy, and without the tokenizer."""
 
-import hashlib
 import logging
-import random
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing import Value
 from transformers import PreTrainedTokenizerBase
 
 from datasets_scripts.antonyms import antonym
@@ -19,6 +17,7 @@ from modeling_prd import PRDProcessor
 from modeling_prd.processing_prd import NO_WORD
 
 from .data import PairCollator, contrast, decode_image, report_id
+from .draws import EpochDraws
 
 _CHECKED_REPORTS = 20_000
 _CHECKED_AT_ONCE = 1_000
@@ -110,8 +109,7 @@ class FreshPairCollator(PairCollator):
         perturbation_types: Sequence[str] = PERTURBATIONS,
     ) -> None:
         super().__init__(processor, max_length, perturbation_types)
-        self.seed = seed
-        self._epoch = Value("q", 0)  # shared: worker processes that persist see it too
+        self._draws = EpochDraws(seed)
         self.tokens: WordTokens | None = None
         try:
             self.tokens = WordTokens(processor.tokenizer, texts)
@@ -120,7 +118,7 @@ class FreshPairCollator(PairCollator):
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose perturbations are drawn from now on."""
-        self._epoch.value = epoch
+        self._draws.set_epoch(epoch)
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """The inputs of `PRDModel.forward` for B rows, `report_ids` [B] among them."""
@@ -153,18 +151,12 @@ class FreshPairCollator(PairCollator):
 
     def perturb(self, row: dict[str, Any]) -> dict[str, list[str]]:
         """This epoch's perturbed reports of a row, as words."""
-        return perturb_words(row["report"].split(), row["tags"].split(), self._random(row["image_id"]))
+        return perturb_words(row["report"].split(), row["tags"].split(), partial(self._draws.random, row["image_id"]))
 
     def _contrasts(self, row: dict[str, Any], perturbed: dict[str, list[str]]) -> Iterator[list[str]]:
         """The P texts of a row as words; the report itself, which is masked, where it has no such edit."""
         for name in self.perturbation_types:
             yield perturbed[name] if name in perturbed else (contrast(row, name) or row["report"]).split()
-
-    def _random(self, image_id: str) -> Callable[[str], random.Random]:
-        prefix = f"{self.seed}\0{self._epoch.value}\0{image_id}\0"
-        return lambda name: random.Random(
-            int.from_bytes(hashlib.blake2b(f"{prefix}{name}".encode(), digest_size=16).digest())
-        )
 
     def _padded(self, rows: Sequence[list[int]], value: int | None = None) -> tuple[Tensor, Tensor]:
         """Rows of one length [N, L] by `value` (the padding token by default), and their mask [N, L]."""

@@ -23,10 +23,11 @@ from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .fresh import FreshPairCollator
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
+from .sentences import SentenceCollator
 from .streaming import PairStream
 
 Batch = dict[str, torch.Tensor]
-_MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed", "counterfactual"]
+_MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed", "counterfactual", "findings"]
 _LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
 
@@ -221,6 +222,8 @@ class PreTrainer:
 
     def _training_collator(self) -> PairCollator:
         max_length, types = self.recipe.data.max_length, self.recipe.data.perturbation_types
+        if self.recipe.data.sentence_sampling:
+            return SentenceCollator(self.processor, max_length, self.recipe.run.seed)
         if self.recipe.data.perturbations == "stored":
             return PairCollator(self.processor, max_length, types)
         # In their order, so that every process and every resumed run checks the same ones.
