@@ -1,8 +1,9 @@
 """What one sentence of PhantomNLI tells of the label: `python -m benchmarks.phantom_inference`.
 
 Prints the accuracy of logistic regression on word 1- to 3-grams of the hypothesis alone, of the premise alone, and of
-both; the chance is a third. All pairs of a block hold each sentence under each label, so that on them the first two are
-at chance exactly; hence also on one pair of each block, where the pairs are independent and a cue would show.
+both; the chance is a third. All pairs of a block hold each sentence under each label, so that on them the first two
+are at chance exactly; hence also on one pair of each block, where the pairs are independent and a cue would show. Both
+at once are at chance too: the model adds n-grams up, and what decides is how the two sentences go together.
 """
 
 import argparse
@@ -50,12 +51,12 @@ def one_pair_a_block(split: str, blocks: int, seed: int) -> Pairs:
 
 def inference_table(pairs: int, seed: int) -> dict[str, dict[str, float]]:
     """The accuracy by what is read: on all pairs of `pairs` / 9 blocks, and on one pair of each of `pairs` blocks."""
-    whole = [split_pairs(seed, split, pairs) for split in ("train", "test")]
-    independent = [one_pair_a_block(split, pairs, seed) for split in ("train", "test")]
+    train, test = (split_pairs(seed, split, pairs) for split in ("train", "test"))
+    train_alone, test_alone = (one_pair_a_block(split, pairs, seed) for split in ("train", "test"))
     return {
         name: {
-            "all_pairs": ngram_accuracy(columns, *whole, seed),
-            "one_pair_a_block": ngram_accuracy(columns, *independent, seed),
+            "all_pairs": ngram_accuracy(columns, train, test, seed),
+            "one_pair_a_block": ngram_accuracy(columns, train_alone, test_alone, seed),
             "standard_error": (2 / 9 / pairs) ** 0.5,
             "n": pairs,
         }
@@ -79,10 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = inference_table(args.pairs, args.seed)
     print(f"{'what is read':14}{'all pairs %':>13}{'one a block %':>15}{'+-':>6}   ({args.pairs} pairs; chance 33.3)")
     for name, row in table.items():
-        numbers = (
-            f"{100 * row['all_pairs']:13.1f}{100 * row['one_pair_a_block']:15.1f}{196 * row['standard_error']:6.1f}"
-        )
-        print(f"{name:14}{numbers}")
+        accuracies = f"{100 * row['all_pairs']:13.1f}{100 * row['one_pair_a_block']:15.1f}"
+        print(f"{name:14}{accuracies}{196 * row['standard_error']:6.1f}")
     if args.json:
         args.json.write_text(json.dumps(table, indent=2) + "\n")
 

@@ -1,7 +1,7 @@
 """Sentence pairs in which neither sentence tells the label: premise and hypothesis by Phantom's grammar.
 
 A block is made of two states s and s' that contradict each other in three facts a, b, c (the heart's size, or one of
-six findings), each in one attribute. Its three hypotheses state s(a), s(b) and s(c); its three premises two facts each:
+six findings), each in one attribute. Its hypotheses state s(a), s(b) and s(c); its premises state two facts each:
 
     premise            says            s(a)            s(b)            s(c)
     1                  s(a), s'(b)     entailment      contradiction   neutral

@@ -85,13 +85,9 @@ def test_an_n_gram_model_of_one_sentence_alone_is_at_chance_on_pairs_of_differen
 @pytest.mark.parametrize("side", ["premise", "hypothesis"])
 def test_the_n_gram_model_would_see_a_cue(side: str):
     """The control of the two tests above: where one sentence in five has a word that goes with its label."""
-    train, test = (
-        [
-            {**row, side: f"{row[side]} {row['label']}" if place % 5 == 0 else row[side]}
-            for place, row in enumerate(rows)
-        ]
-        for rows in (one_pair_a_block(split, 1800, seed=0) for split in ("train", "test"))
-    )
+    train, test = (list(one_pair_a_block(split, 1800, seed=0)) for split in ("train", "test"))
+    for rows in (train, test):
+        rows[::5] = [{**row, side: f"{row[side]} {row['label']}"} for row in rows[::5]]
     assert ngram_accuracy([side], train, test, seed=0) > 1 / 3 + 4 * math.sqrt(2 / 9 / 1800)
 
 
@@ -128,10 +124,8 @@ def test_a_label_says_how_the_facts_that_were_written_agree(monkeypatch: pytest.
             said = dict(word.split("=") for word in pair.premise.split())
             subject, value = pair.hypothesis.split("=")
             assert len(said) == 2
-            expected = (
-                "neutral" if subject not in said else "entailment" if said[subject] == value else "contradiction"
-            )
-            assert pair.label == expected
+            agreement = "entailment" if said.get(subject) == value else "contradiction"
+            assert pair.label == (agreement if subject in said else "neutral")
 
 
 def test_a_premise_denies_what_is_absent_in_one_sentence_and_states_the_rest():
