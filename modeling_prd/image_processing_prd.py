@@ -63,8 +63,8 @@ class PRDImageProcessor(BaseImageProcessor):
         else:
             self.image_processor = with_pillow(image_processor)
 
-    def __call__(self, images: ImageInput, return_tensors: str | None = None) -> BatchFeature:  # type: ignore[override]
-        """As `process_radiographs`."""
+    def preprocess(self, images: ImageInput, return_tensors: str | None = None) -> BatchFeature:
+        """Make `pixel_values`, as `process_radiographs`; calling the processor does the same."""
         return process_radiographs(self.image_processor, images, return_tensors)
 
     def to_dict(self) -> dict[str, Any]:
