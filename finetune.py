@@ -72,7 +72,7 @@ def build_classifier(arguments: FineTuning, task: Task, seed: int) -> tuple[Clas
     )
     freeze_for(arguments.classifier.method, classifier)
     base = display_name(arguments.classifier.model)
-    adapted = attach_lora(classifier.model, arguments.lora, [classifier.encoder], classifier.heads, base)
+    adapted = attach_lora(classifier.model, arguments.lora, classifier.encoders, classifier.heads, base)
     return classifier, adapted
 
 

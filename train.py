@@ -5,7 +5,9 @@ from pathlib import Path
 
 from accelerate.utils import set_seed
 from huggingface_hub.utils import validate_repo_id
+from peft import PeftModel
 
+from evaluate_suite.data import display_name
 from modeling_prd import PRDModel, PRDProcessor
 from training.arguments import Recipe, parse_recipe
 from training.card import ModelCardContents
@@ -14,6 +16,7 @@ from training.data import Pairs, load_pairs, training_texts
 from training.devices import build_accelerator, device_name
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
+from training.lora import ADAPTER_FOLDER, attach_lora, merge_adapter, save_adapter, trainable_share
 from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
 from training.publish import claim_model_repository, push_model_folder, write_model_folder
 from training.report import results_table
@@ -23,12 +26,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Reads the recipe and runs it; a bad input ends it with status 2 and one line."""
     with one_line_errors(InputError, FloatingPointError):
         with one_line_errors(ValueError, OSError, ImportError):
-            trainer, model, processor, pairs = prepare(parse_recipe(arguments))
-        pretrain(trainer, model, processor, pairs)
+            prepared = prepare(parse_recipe(arguments))
+        pretrain(*prepared)
 
 
-def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs]:
-    """Everything that can fail on a bad input: folders, devices, data, encoders."""
+def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs, PeftModel | None]:
+    """Everything that can fail on a bad input: folders, devices, data, encoders, adapters."""
     check_output_dir(recipe)
     if recipe.run.push_to_hub:
         validate_repo_id(recipe.run.push_to_hub)
@@ -46,11 +49,29 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs]:
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
     check_fit(model, processor, pairs.train, recipe.data.max_length)
-    return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs
+    adapted = adapt_encoders(recipe, model)
+    accelerator.print(f"trains {trainable_share(model, adapted)}")
+    return PreTrainer(recipe, accelerator, model, processor, pairs), model, processor, pairs, adapted
 
 
-def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pairs: Pairs) -> None:
-    """Trains, evaluates, writes the model folder and prints its numbers."""
+def adapt_encoders(recipe: Recipe, model: PRDModel) -> PeftModel | None:
+    """Puts LoRA's adapters into the encoders that are not frozen, where the recipe asks for them.
+
+    Raises:
+        ValueError: none is left to adapt, or as `attach_lora`.
+    """
+    frozen = {"none": (), "vision": ("vision_model",), "text": ("text_model",)}.get(recipe.model.freeze)
+    if recipe.lora.lora_r is not None and frozen is None:
+        raise ValueError("lora_r: with freeze both there is no encoder to adapt")
+    encoders = [name for name in ("vision_model", "text_model") if name not in (frozen or ())]
+    sources = " and ".join(display_name(str(name)) for name in (recipe.model.vision_model, recipe.model.text_model))
+    return attach_lora(model, recipe.lora, encoders, ("image_head", "text_head"), base_name=sources)
+
+
+def pretrain(
+    trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pairs: Pairs, adapted: PeftModel | None
+) -> None:
+    """Trains, evaluates, writes the model folder, adapters merged, and prints its numbers."""
     recipe, accelerator = trainer.recipe, trainer.accelerator
     if accelerator.is_main_process:
         claim_output_dir(recipe)
@@ -58,6 +79,9 @@ def pretrain(trainer: PreTrainer, model: PRDModel, processor: PRDProcessor, pair
     accelerator.init_trackers("prd", config={key: str(value) for key, value in recipe.to_flat_dict().items()})
     metrics = trainer.train()
     if accelerator.is_main_process:
+        if adapted is not None:
+            save_adapter(adapted, Path(recipe.run.output_dir) / ADAPTER_FOLDER)
+            merge_adapter(adapted)
         contents = describe(trainer, model, pairs)
         folder = write_model_folder(model, processor, recipe, metrics, trainer.progress.history, contents)
         print(f"\n{results_table(metrics)}\n\nmodel, numbers, curves and card: {folder}")

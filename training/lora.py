@@ -34,7 +34,7 @@ def attach_lora(
     Args:
         model: its modules are wrapped in place; go on using it.
         arguments: rank and targets; a rank of None attaches nothing.
-        encoders: names of the sub-modules that are adapted; "" is the whole model.
+        encoders: names of the sub-modules that are adapted.
         heads: names of the sub-modules that are trained whole, and saved with the adapter.
         base_name: Hub id or folder's name of the model as it was, for the adapter's configuration.
 
@@ -42,11 +42,11 @@ def attach_lora(
         the wrapper of the model by which the adapter is saved and merged; None without a rank.
 
     Raises:
-        ValueError: `lora_targets` matches no layer of an encoder that can be adapted.
+        ValueError: `lora_targets` names what matches no layer that can be adapted, or there is no such layer.
     """
     if arguments.lora_r is None:
         return None
-    targets = [name for encoder in encoders for name in _targets(model, encoder, heads, arguments.lora_targets)]
+    targets = _targets(model, encoders, heads, arguments.lora_targets)
     statistics = [
         name
         for encoder in encoders
@@ -71,6 +71,7 @@ def save_adapter(adapted: PeftModel, folder: Path) -> None:
     """Writes the adapter with the heads, which `PeftModel.from_pretrained(base, folder)` loads onto the base model."""
     # The embeddings are not adapted: without saying so, peft asks the Hub how many there were.
     adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink()  # an empty form with the machine's path of the base model
 
 
 def merge_adapter(adapted: PeftModel) -> nn.Module:
@@ -92,22 +93,33 @@ def _is_added(name: str, adapted: PeftModel | None) -> bool:
     return adapted is not None and (".lora_" in name or ".modules_to_save." in name)
 
 
-def _targets(model: nn.Module, encoder: str, heads: Sequence[str], wanted: list[str] | str) -> list[str]:
-    layers = [name for name, module in _modules(model, encoder, heads) if _is_adaptable(module)]
-    if wanted == AUTO:
-        chosen = [name for name in layers if _ATTENTION.search(name.removeprefix(encoder))] or layers
-    else:
-        chosen = [name for name in layers if any(f".{name}".endswith(f".{end}") for end in listed(wanted))]
-        for end in listed(wanted):
-            if not any(f".{name}".endswith(f".{end}") for name in layers):
-                there = sorted({name.rpartition(".")[2] for name in layers})
+def _targets(model: nn.Module, encoders: Sequence[str], heads: Sequence[str], wanted: list[str] | str) -> list[str]:
+    layers = {
+        encoder: [name for name, module in _modules(model, encoder, heads) if _is_adaptable(module)]
+        for encoder in encoders
+    }
+    every = [name for names in layers.values() for name in names]
+    if wanted != AUTO:
+        ends = listed(wanted)
+        for end in ends:
+            if not any(_ends_with(name, end) for name in every):
+                there = ", ".join(sorted({name.rpartition(".")[2] for name in every}))
                 raise ValueError(
-                    f"lora_targets: {end!r} matches no linear layer or convolution of {encoder or 'the model'}, "
-                    f"which has {', '.join(there)}"
+                    f"lora_targets: {end!r} matches no linear layer or convolution of {' or '.join(encoders)}, which "
+                    f"have {there}"
                 )
-    if not chosen:
-        raise ValueError(f"lora_targets: {encoder or 'the model'} has no linear layer and no convolution to adapt")
-    return chosen
+        return [name for name in every if any(_ends_with(name, end) for end in ends)]
+    if not every:
+        raise ValueError(f"lora_r: {' and '.join(encoders)} has no linear layer and no convolution to adapt")
+    return [
+        name
+        for encoder, names in layers.items()
+        for name in [name for name in names if _ATTENTION.search(name.removeprefix(encoder))] or names
+    ]
+
+
+def _ends_with(name: str, end: str) -> bool:
+    return f".{name}".endswith(f".{end}")
 
 
 def _modules(model: nn.Module, encoder: str, heads: Sequence[str]) -> Iterator[tuple[str, nn.Module]]:

@@ -33,7 +33,7 @@ def finished_run(phantom_dir: Path, tmp_path_factory: pytest.TempPathFactory):
         prepare = train.prepare
         patch.setattr(train, "prepare", lambda recipe: models.append(prepare(recipe)) or models[-1])
         train.main(["--config", str(recipe)])
-    _, model, processor, _ = models[0]
+    _, model, processor, *_ = models[0]
     return run, model, processor
 
 

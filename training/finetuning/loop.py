@@ -65,12 +65,11 @@ class FineTuner:
         self.train_rows = len(rows)
         self.weights = self._class_weights(rows)
         optimizer = build_optimizer(classifier.model, arguments.optimization)
-        order = torch.Generator().manual_seed(seed)
+        accelerator.dataloader_config.data_seed = seed  # of the sampler that it puts in place of the loader's
         batches = DataLoader(
             rows,
             batch_size=arguments.optimization.batch_size,
             shuffle=True,
-            generator=order,
             collate_fn=self.collate,
             num_workers=arguments.task.dataloader_num_workers,
         )
@@ -186,8 +185,8 @@ class FineTuner:
         """Train mode, but for a linear probe's encoder: its dropout and running statistics stand still."""
         self.model.train()
         if self.arguments.classifier.method == "linear_probe":
-            for name, child in self._unwrapped.named_children():
-                child.train(name in self.classifier.heads and any(w.requires_grad for w in child.parameters()))
+            for encoder in self.classifier.encoders:
+                self._unwrapped.get_submodule(encoder).eval()
 
     def _class_weights(self, rows: Dataset) -> Tensor | None:
         if self.arguments.optimization.class_weights == "none":
@@ -203,7 +202,7 @@ class FineTuner:
 
 
 def freeze_for(method: str, classifier: Classifier) -> None:
-    """Freezes what the method does not train: for `linear_probe` all but the last layer."""
+    """Freezes what the method does not train: for `linear_probe` the encoder."""
     if method == "linear_probe":
-        classifier.model.requires_grad_(False)
-        classifier.model.get_submodule(classifier.heads[-1]).requires_grad_(True)
+        for encoder in classifier.encoders:
+            classifier.model.get_submodule(encoder).requires_grad_(False)

@@ -76,7 +76,7 @@ def macro_f1(confusion: NDArray[Any]) -> NDArray[np.float64]:
     right = np.diagonal(confusion, axis1=1, axis2=2)  # [B, K]
     total = confusion.sum(axis=1) + confusion.sum(axis=2)
     defined = total > 0
-    scores = np.divide(2 * right, total, out=np.zeros_like(total), where=defined)
+    scores = np.divide(2 * right, total, out=np.zeros(total.shape), where=defined)
     return scores.sum(axis=1) / defined.sum(axis=1)
 
 

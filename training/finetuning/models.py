@@ -1,5 +1,6 @@
 """Classifiers to start from: PRD's own, any of transformers, and the published encoders that PRD starts from."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
-from modeling_prd import PRDConfig, PRDForImageClassification, PRDForSequenceClassification, PRDProcessor
+from modeling_prd import PRDConfig, PRDForImageClassification, PRDForSequenceClassification
 from modeling_prd.checkpoints_prd import load_text_encoder, load_vision_encoder
 from modeling_prd.image_processing_prd import PRDImageProcessor
 from modeling_prd.tokenization_prd import report_tokenizer
@@ -64,16 +66,17 @@ class ImagePreparation:
 
     Args:
         image_processor: saved with the model.
-        mode: Pillow's name of the channels it takes, `L` or `RGB`.
+        mode: Pillow's name of the channels it takes, `L` or `RGB`; None where it sees to that itself.
     """
 
-    def __init__(self, image_processor: BaseImageProcessor, mode: str) -> None:
+    def __init__(self, image_processor: BaseImageProcessor, mode: str | None = None) -> None:
         self.image_processor = image_processor
         self.mode = mode
 
     def __call__(self, images: Sequence[PILImage.Image]) -> Batch:
         """`pixel_values` [B, C, H, W]."""
-        return dict(self.image_processor([image.convert(self.mode) for image in images], return_tensors="pt"))
+        converted = [image if self.mode is None else image.convert(self.mode) for image in images]
+        return dict(self.image_processor(converted, return_tensors="pt"))
 
     def save(self, folder: Path) -> None:
         """Writes the image processor."""
@@ -92,14 +95,14 @@ class Classifier:
     Attributes:
         model: with a new classifying layer, where it did not have one of these labels.
         prepare: turns texts or images into its inputs.
-        encoder: name of the sub-module that is the encoder.
-        heads: names of the others that have weights, of which the classifying layer is one.
+        encoders: names of the sub-modules that the checkpoint is for; adapters go there.
+        heads: names of the others, the classifying layer among them.
         new: weights that its checkpoint did not have.
     """
 
     model: PreTrainedModel
     prepare: Any
-    encoder: str
+    encoders: tuple[str, ...]
     heads: tuple[str, ...]
     new: tuple[str, ...]
 
@@ -148,21 +151,23 @@ def _prd(arguments: ClassifierArguments, settings: dict[str, Any], images: bool,
     name = arguments.model
     model_class = PRDForImageClassification if images else PRDForSequenceClassification
     config = PRDConfig.from_pretrained(name, **settings)
-    pretrained = "PRDModel" in (config.architectures or ())
     model, new = _load(model_class, config, arguments, "classifier")
-    prepare: TextPreparation | ImagePreparation
     if images:
-        processor = (
-            PRDImageProcessor(PRDProcessor.from_pretrained(name).image_processor)
-            if pretrained
-            else PRDImageProcessor.from_pretrained(name)
-        )
-        prepare = ImagePreparation(processor, _mode(config.vision_config))
-        heads = ("image_head", "classifier")
-        return Classifier(model, prepare, "vision_model", heads, new)
-    tokenizer = PRDProcessor.from_pretrained(name).tokenizer if pretrained else AutoTokenizer.from_pretrained(name)
-    prepare = TextPreparation(tokenizer, _longest(config.text_config, max_length))
-    return Classifier(model, prepare, "text_model", ("classifier",), new)
+        prepare = ImagePreparation(_prd_image_processor(name))
+        return Classifier(model, prepare, ("vision_model", "image_head"), ("classifier",), new)
+    # Not by AutoTokenizer, which would run the folder's own code.
+    tokenizer = report_tokenizer(PreTrainedTokenizerFast.from_pretrained(name), normalize_text=True)
+    text = TextPreparation(tokenizer, _longest(config.text_config, max_length))
+    return Classifier(model, text, ("text_model",), ("classifier",), new)
+
+
+def _prd_image_processor(name: str) -> PRDImageProcessor:
+    """That of a pre-trained folder, where it stands within the processor, or of a fine-tuned one."""
+    file = cached_file(name, "processor_config.json", _raise_exceptions_for_missing_entries=False)
+    if file is None:
+        return PRDImageProcessor.from_pretrained(name)
+    settings = json.loads(Path(file).read_text())
+    return PRDImageProcessor(settings["image_processor"])
 
 
 def _transformers(
@@ -188,14 +193,12 @@ def _transformers(
         prepare = ImagePreparation(AutoImageProcessor.from_pretrained(name, backend="pil"), _mode(config))
     else:
         prepare = TextPreparation(AutoTokenizer.from_pretrained(name), _longest(config, max_length))
-    encoder = known[type(config)].base_model_prefix
     model, new = _load(auto, config, arguments, None)
+    encoder = model.base_model_prefix
     heads = tuple(
-        child
-        for child, module in model.named_children()
-        if child != encoder and any(True for _ in module.parameters())
+        name for name, child in model.named_children() if name != encoder and any(True for _ in child.parameters())
     )
-    return Classifier(model, prepare, encoder, heads, new)
+    return Classifier(model, prepare, (encoder,), heads, new)
 
 
 def _load(
@@ -239,8 +242,8 @@ def _published_vision(arguments: ClassifierArguments, settings: dict[str, Any]) 
             model.image_head.projection.load_state_dict(published.projection.state_dict())
     data = DataArguments(image_size=arguments.image_size)
     processor = PRDImageProcessor(build_image_processor(data, channels=config.vision_config.num_channels))
-    prepare = ImagePreparation(processor, _mode(config.vision_config))
-    return Classifier(model, prepare, "vision_model", ("image_head", "classifier"), _new(arguments, model))
+    encoders = ("vision_model", "image_head")
+    return Classifier(model, ImagePreparation(processor), encoders, ("classifier",), _new(arguments, model))
 
 
 def _published_text(arguments: ClassifierArguments, settings: dict[str, Any], max_length: int | None) -> Classifier:
@@ -251,7 +254,7 @@ def _published_text(arguments: ClassifierArguments, settings: dict[str, Any], ma
         model.text_model.load_state_dict(published.encoder.state_dict())
     tokenizer = report_tokenizer(load_tokenizer(arguments.model), normalize_text=True)
     prepare = TextPreparation(tokenizer, _longest(config.text_config, max_length))
-    return Classifier(model, prepare, "text_model", ("classifier",), _new(arguments, model))
+    return Classifier(model, prepare, ("text_model",), ("classifier",), _new(arguments, model))
 
 
 def _new(arguments: ClassifierArguments, model: nn.Module) -> tuple[str, ...]:

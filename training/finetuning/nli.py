@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset, load_dataset
 
 from datasets_scripts.mednli import MEDNLI
-from datasets_scripts.nli import KIND, LABELS, read_pairs
+from datasets_scripts.nli import KIND, LABELS, STAND_IN_PREFIX, read_pairs
 from datasets_scripts.radnli import RADNLI
 from evaluate_suite.data import check_columns, reading
 
@@ -28,7 +28,7 @@ class NLITask(Task):
 
     Args:
         splits: rows of `nli.KIND`.
-        n_bootstrap: resamples of each interval; the pairs of one premise are resampled together.
+        n_bootstrap: resamples of each interval; as `resampled_together`.
         hypothesis_only: leave the premise out.
     """
 
@@ -63,7 +63,7 @@ class NLITask(Task):
             name: measure_classes(
                 scores.argmax(axis=1),
                 np.array(getattr(self.splits, name)["label"]),
-                getattr(self.splits, name)["premise"],
+                resampled_together(getattr(self.splits, name)),
                 self.labels,
                 majority,
                 self.n_bootstrap,
@@ -86,7 +86,7 @@ def load_nli(arguments: FineTuning) -> NLITask:
         train, validation = _split(own, "train", task.data), _split(own, "validation", task.data)
     elif task.direct:
         pairs = _split(own, "validation", task.data)
-        train, validation = hold_out(pairs, pairs["premise"], task.held_out)
+        train, validation = hold_out(pairs, resampled_together(pairs), task.held_out)
         notes.append(
             f"Trained on {len(train):,} pairs of the validation split and chosen on its other {len(validation):,}."
         )
@@ -99,6 +99,17 @@ def load_nli(arguments: FineTuning) -> NLITask:
         first(train, task.max_train), first(validation, task.max_eval), first(test, task.max_eval), tuple(notes)
     )
     return NLITask(splits, arguments.run.n_bootstrap, task.hypothesis_only)
+
+
+def resampled_together(rows: Dataset) -> list[str]:
+    """The group of each pair: pairs of a group are not independent of each other.
+
+    They are those of one premise, and of `phantom_nli`'s those of one block, which stands before the last dash.
+    """
+    return [
+        pair_id.rpartition("-")[0] if pair_id.startswith(STAND_IN_PREFIX) else premise
+        for pair_id, premise in zip(rows["pair_id"], rows["premise"], strict=True)
+    ]
 
 
 def _load(data: str, corpus: str, notes: list[str]) -> dict[str, Dataset]:

@@ -1,0 +1,137 @@
+"""`finetune.py` on sentence pairs, from end to end, on tiny encoders."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from finetune_helpers import metrics, run_finetune, save_bert, save_prd, write_mednli, write_radnli
+from transformers import AutoTokenizer, BertForSequenceClassification
+
+from modeling_prd import PRDForSequenceClassification
+
+
+@pytest.fixture(scope="module")
+def prd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_prd(tmp_path_factory.mktemp("prd"))
+
+
+@pytest.fixture(scope="module")
+def mednli(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mednli(tmp_path_factory.mktemp("pairs") / "mednli")
+
+
+@pytest.fixture(scope="module")
+def learned(prd: Path, mednli: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run long enough to learn what the words tell."""
+    run = tmp_path_factory.mktemp("learned") / "run"
+    run_finetune(
+        *("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", run),
+        *("--max_steps", 80, "--learning_rate", 1e-2, "--eval_steps", 20),
+    )
+    return run
+
+
+def test_a_run_learns_the_pairs_and_reports_the_test_split(learned: Path):
+    test = metrics(learned)["test"]
+    assert test["accuracy"]["value"] > 0.9
+    assert test["accuracy"]["n"] == 24
+    assert test["accuracy"]["chance"] == pytest.approx(1 / 3)
+    assert test["majority"]["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert sum(map(sum, test["confusion_counts"])) == 24
+
+
+def test_the_folder_gives_the_accuracy_that_it_reports(learned: Path, mednli: Path):
+    model = PRDForSequenceClassification.from_pretrained(learned).eval()
+    tokenizer = AutoTokenizer.from_pretrained(learned, trust_remote_code=True)
+    pairs = [json.loads(line) for line in (mednli / "mli_test_v1.jsonl").read_text().splitlines()]
+    inputs = tokenizer(
+        [pair["sentence1"] for pair in pairs],
+        [pair["sentence2"] for pair in pairs],
+        padding=True,
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        answers = model(**inputs).logits.argmax(dim=1)
+    right = [model.config.id2label[int(a)] == pair["gold_label"] for a, pair in zip(answers, pairs, strict=True)]
+    assert sum(right) / len(right) == metrics(learned)["test"]["accuracy"]["value"]
+
+
+def test_the_card_shows_the_numbers_and_no_machine_path(learned: Path):
+    card = (learned / "README.md").read_text()
+    assert "| accuracy |" in card
+    assert str(learned.parent) not in card
+    assert "taken for neutral" in card
+
+
+def test_the_configuration_names_no_place_it_was_loaded_from(learned: Path, prd: Path):
+    assert str(prd) not in (learned / "config.json").read_text()
+
+
+def test_without_the_premise_the_model_sees_the_hypothesis_alone(prd: Path, mednli: Path, tmp_path: Path, capsys):
+    run_finetune(
+        *("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", tmp_path / "run"),
+        *("--max_steps", 1, "--hypothesis_only", "true"),
+    )
+    assert "hypothesis alone, a control" in capsys.readouterr().out
+    assert "A control" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_radnli_trains_on_mednli_and_chooses_on_its_own_validation_split(
+    prd: Path, mednli: Path, tmp_path: Path, capsys
+):
+    run_finetune(
+        *("--task", "radnli", "--model", prd, "--data", write_radnli(tmp_path / "radnli"), "--train_data", mednli),
+        *("--output_dir", tmp_path / "run", "--max_steps", 1),
+    )
+    numbers = metrics(tmp_path / "run")
+    assert numbers["seeds"]["0"]["train_rows"] == 48
+    assert numbers["validation"]["accuracy"]["n"] == 30
+    assert numbers["test"]["accuracy"]["n"] == 24
+    assert "Trained on MedNLI" in capsys.readouterr().out
+
+
+def test_radnli_directly_trains_on_its_validation_split_less_the_pairs_to_choose_on(prd: Path, tmp_path: Path):
+    run_finetune(
+        *("--task", "radnli", "--model", prd, "--data", write_radnli(tmp_path / "radnli"), "--direct", "true"),
+        *("--held_out", 0.2, "--output_dir", tmp_path / "run", "--max_steps", 1),
+    )
+    numbers = metrics(tmp_path / "run")
+    trained, chosen = numbers["seeds"]["0"]["train_rows"], numbers["validation"]["accuracy"]["n"]
+    assert trained + chosen == 30
+    assert 6 <= chosen <= 10
+
+
+def test_a_checkpoint_of_transformers_starts_a_run_too(mednli: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    run_finetune(
+        *("--task", "mednli", "--model", save_bert(tmp_path / "bert"), "--data", mednli, "--output_dir", run),
+        *("--max_steps", 2),
+    )
+    model = BertForSequenceClassification.from_pretrained(run)
+    assert model.config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
+
+
+def test_random_weights_are_not_the_checkpoints(prd: Path, mednli: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    run_finetune(
+        *("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", run),
+        *("--max_steps", 1, "--learning_rate", 0, "--init", "random"),
+    )
+    drawn = PRDForSequenceClassification.from_pretrained(run).text_model.embeddings.tok_embeddings.weight
+    given = PRDForSequenceClassification.from_pretrained(prd).text_model.embeddings.tok_embeddings.weight
+    assert not torch.equal(drawn, given)
+
+
+def test_a_linear_probe_leaves_the_encoder_as_it_is(prd: Path, mednli: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    run_finetune(
+        *("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", run),
+        *("--max_steps", 3, "--learning_rate", 1e-2, "--method", "linear_probe"),
+    )
+    after = PRDForSequenceClassification.from_pretrained(run).state_dict()
+    before = PRDForSequenceClassification.from_pretrained(prd, num_labels=3).state_dict()
+    assert [name for name in after if not torch.equal(after[name], before[name])] == [
+        "classifier.weight",
+        "classifier.bias",
+    ]
