@@ -160,9 +160,10 @@ def test_a_share_to_drop_is_at_least_0_and_below_1(value: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("encoders", ENCODERS)
 @pytest.mark.parametrize("model_class", CLASSES)
-def test_a_folder_loads_in_half_precision(model_class: Any, dtype: torch.dtype, tmp_path: Path) -> None:
-    folder = folder_of(tiny_model("vit_modernbert", vision_pooling="flatten"), tmp_path)
+def test_a_folder_loads_in_half_precision(model_class: Any, encoders: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    folder = folder_of(tiny_model(encoders, vision_pooling="flatten"), tmp_path)
     model = model_class.from_pretrained(folder, num_labels=3, dtype=dtype)
     assert {weight.dtype for weight in model.parameters()} == {dtype}
     output = model(**inputs_of(model_class), labels=torch.tensor([0, 1, 2, 0]))
