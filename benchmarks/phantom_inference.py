@@ -50,7 +50,7 @@ def one_pair_a_block(split: str, blocks: int, seed: int) -> Pairs:
 
 
 def inference_table(pairs: int, seed: int) -> dict[str, dict[str, float]]:
-    """The accuracy by what is read: on all pairs of `pairs` / 9 blocks, and on one pair of each of `pairs` blocks."""
+    """The accuracy by what is read: on `pairs` pairs in whole blocks, and on one pair of each of `pairs` blocks."""
     train, test = (split_pairs(seed, split, pairs) for split in ("train", "test"))
     train_alone, test_alone = (one_pair_a_block(split, pairs, seed) for split in ("train", "test"))
     return {

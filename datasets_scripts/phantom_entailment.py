@@ -1,17 +1,18 @@
 """Sentence pairs in which neither sentence tells the label: premise and hypothesis by Phantom's grammar.
 
-A block is made of two states s and s' that contradict each other in three facts a, b, c (the heart's size, or one of
-six findings), each in one attribute. Its hypotheses state s(a), s(b) and s(c); its premises state two facts each:
+A block is made of two states s and s' that contradict each other in two facts a and b (the heart's size, or one of six
+findings), each in one attribute. Each of the four facts is written as a premise, and once more as a hypothesis:
 
-    premise            says            s(a)            s(b)            s(c)
-    1                  s(a), s'(b)     entailment      contradiction   neutral
-    2                  s'(a), s(c)     contradiction   neutral         entailment
-    3                  s(b), s'(c)     neutral         entailment      contradiction
+    hypothesis      entailed by     contradicted by     neutral to
+    s(a)            s(a)            s'(a)               s(b)
+    s'(a)           s'(a)           s(a)                s'(b)
+    s(b)            s(b)            s'(b)               s(a)
+    s'(b)           s'(b)           s(b)                s'(a)
 
-The table is a Latin square: in the nine pairs each premise and each hypothesis has each label once. So whatever reads
-one of the two alone is right three times in nine, exactly, whichever way it answers and however it was trained. As in
-`phantom_counterfactual`, the two values of a fact are exchangeable, so that even knowing which fact is asked for, the
-premise does not tell whether the hypothesis agrees with it.
+In the twelve pairs each premise and each hypothesis has each label once. So whatever reads one of the two alone is
+right four times in twelve, exactly, whichever way it answers and however it was trained. As in
+`phantom_counterfactual`, the two values of a fact are exchangeable: knowing what a premise and a hypothesis are about,
+but not what one of them says of it, does not tell whether they agree.
 
 A finding is there once at most, so a left effusion contradicts a right one. Each sentence is written with random
 choices of its own: what agrees is seldom said in the same words.
@@ -30,10 +31,13 @@ HEART = "heart"
 SUBJECTS: tuple[str, ...] = (HEART, *DENIED_WORDS)
 """What a fact may be about: the findings are those whose absence the grammar can state."""
 
-_FACTS_IN_BLOCK = 3
-_PREMISES = (((0, True), (1, False)), ((0, False), (2, True)), ((1, True), (2, False)))  # facts, and whether of s
-_AGREEMENT: Mapping[bool | None, str] = {True: "entailment", False: "contradiction", None: "neutral"}
-PAIRS_IN_BLOCK = len(_PREMISES) * _FACTS_IN_BLOCK
+# Of the facts s(a), s'(a), s(b), s'(b): the premise for each of them as a hypothesis, by label.
+_PREMISE_OF: Mapping[str, tuple[int, ...]] = {
+    "entailment": (0, 1, 2, 3),
+    "contradiction": (1, 0, 3, 2),
+    "neutral": (2, 3, 0, 1),
+}
+PAIRS_IN_BLOCK = 12
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,15 @@ class SentencePair:
 
 
 def make_block(rng: np.random.Generator) -> list[SentencePair]:
-    """The nine pairs of a block; each three in their order have one hypothesis and the three labels."""
-    subjects = [SUBJECTS[place] for place in rng.permutation(len(SUBJECTS))[:_FACTS_IN_BLOCK]]
-    facts = [contradicting_facts(subject, rng) for subject in subjects]
-    premises = [write_premise([facts[place][0 if agrees else 1] for place, agrees in said], rng) for said in _PREMISES]
-    hypotheses = [write_fact(fact, Choices(rng)) for fact, _ in facts]
+    """The twelve pairs of a block; each three in their order have one hypothesis and the three labels."""
+    subjects = [SUBJECTS[place] for place in rng.permutation(len(SUBJECTS))[:2]]
+    facts = [fact for subject in subjects for fact in contradicting_facts(subject, rng)]
+    premises = [write_fact(fact, Choices(rng)) for fact in facts]
+    hypotheses = [write_fact(fact, Choices(rng)) for fact in facts]
     return [
-        SentencePair(premise, hypothesis, _AGREEMENT[dict(said).get(place)])
+        SentencePair(premises[premise_of[place]], hypothesis, label)
         for place, hypothesis in enumerate(hypotheses)
-        for said, premise in zip(_PREMISES, premises, strict=True)
+        for label, premise_of in _PREMISE_OF.items()
     ]
 
 
@@ -72,7 +76,8 @@ def contradicting_facts(subject: str, rng: np.random.Generator) -> tuple[Fact, F
     What differs is one of: a finding's presence, its side, its zone, its size, each as likely; the heart's size.
     """
     if subject == HEART:
-        return Fact(subject, (sizes := _two_values(HEART_SIZES, rng))[0]), Fact(subject, sizes[1])
+        one, another = _two_values(HEART_SIZES, rng)
+        return Fact(subject, one), Fact(subject, another)
     attributes = [name for name, values in FINDINGS[subject].attributes.items() if values]
     finding = sample_finding(subject, rng)
     kind = (None, *attributes)[int(rng.random() * (1 + len(attributes)))]
@@ -91,22 +96,10 @@ def _two_values(distribution: Mapping[str, float], rng: np.random.Generator) -> 
     return first, second
 
 
-def write_premise(facts: list[Fact], rng: np.random.Generator) -> str:
-    """The facts in an order of their own; the findings that are absent in one sentence, as radiologists deny them."""
-    choices = Choices(rng)
-    facts = [facts[place] for place in rng.permutation(len(facts))]
-    absent = [fact.subject for fact in facts if fact.value is None]
-    sentences = [write_fact(fact, choices) for fact in facts if fact.value is not None]
-    if absent:
-        place = 0 if facts[0].value is None else len(sentences)
-        sentences.insert(place, denial(absent, choices))
-    return " ".join(sentences)
-
-
 def write_fact(fact: Fact, choices: Choices) -> str:
     """The sentence that states a fact."""
     if isinstance(fact.value, Finding):
         return affirmation(fact.value, noun_phrase(fact.value, choices), choices)
     if fact.value is not None:
         return choices.pick(HEART, HEART_SENTENCES[fact.value])
-    return denial([fact.subject], choices)
+    return denial([fact.subject], choices, group=0)

@@ -24,7 +24,7 @@ from .shards import Row
 from .writer import check_replaceable, write_rows
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
-DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 10_800, 1_350, 1_350
+DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 12_000, 1_200, 2_400
 
 _DESCRIPTION = (
     "> **The sentences are synthetic: written by a program, not taken from any patient's record.**\n\n"
@@ -35,11 +35,11 @@ _DESCRIPTION = (
 )
 
 _CONSTRUCTION = (
-    "The pairs come in blocks of nine, of two states that contradict each other in three facts: three premises, which"
-    " state two facts each, by three hypotheses, which state one. In a block each premise and each hypothesis stands"
-    " once under each label. A model that reads only one of the two is therefore right for a third of every whole"
-    " block, exactly, whatever it learned; only the last block of a split can be cut short. The pairs of a block are"
-    " not independent of each other: an interval should resample blocks, whose pairs share `pair_id` but for its last"
+    "The pairs come in blocks of twelve, of two states that contradict each other in two facts. Each of the four facts"
+    " stands as a premise and, in other words, as a hypothesis; in a block each premise and each hypothesis has each"
+    " label once. A model that reads only one of the two is therefore right for a third of every whole block,"
+    " exactly, whatever it learned; only the last block of a split can be cut short. The pairs of a block are not"
+    " independent of each other: an interval should resample blocks, whose pairs share `pair_id` but for its last"
     " number.\n\n"
     "Facts are the size of the heart, and presence, side, zone and size of six findings. A finding is there once at"
     " most, so a left effusion contradicts a right one. A pair is neutral where the premise does not speak of what the"
@@ -48,7 +48,7 @@ _CONSTRUCTION = (
 
 
 def block_pairs(seed: int, split: str, block: int) -> list[Row]:
-    """The nine pairs of a block as rows of `nli.KIND`."""
+    """The pairs of a block as rows of `nli.KIND`."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split), block])))
     name = f"{STAND_IN_PREFIX}{seed}-{split}-{block:06d}"
     return [{**vars(pair), "pair_id": f"{name}-{number}"} for number, pair in enumerate(make_block(rng))]

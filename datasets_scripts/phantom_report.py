@@ -202,7 +202,7 @@ def _denials(state: PhantomState, choices: Choices) -> dict[str, str]:
     return sentences
 
 
-def denial(names: Sequence[str], choices: Choices, group: int = 0) -> str:
+def denial(names: Sequence[str], choices: Choices, group: int) -> str:
     """The sentence that denies findings, in their order; `group` numbers the denials of a report."""
     words = [choices.pick(f"{name}.denied.word", DENIED_WORDS[name]) for name in names]
     return choices.pick(f"group.{group}", DENIAL_FRAMES).format(list=_listing(words))
