@@ -14,6 +14,7 @@ COMMANDS = {
 BUILDERS = {
     "phantom": "datasets_scripts.phantom",
     "phantom_nli": "datasets_scripts.phantom_nli",
+    "phantom_chexpert": "datasets_scripts.phantom_chexpert",
     "openi": "datasets_scripts.openi",
     "table": "datasets_scripts.table",
     "mimic_cxr": "datasets_scripts.mimic_cxr",

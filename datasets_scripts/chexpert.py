@@ -14,7 +14,15 @@ from tqdm.auto import tqdm
 
 from .build_arguments import add_image_size, check_image_size
 from .chexpert_card import KIND, LATERAL, NOT_DRAWN, NOT_FOUND, describe, describe_labels
-from .chexpert_images import FILES, PAPER_SPLIT, CheXpertImage, check_patients, draw_paper_split, read_images
+from .chexpert_images import (
+    FILES,
+    PAPER_SPLIT,
+    CheXpertImage,
+    are_synthetic,
+    check_patients,
+    draw_paper_split,
+    read_images,
+)
 from .chexpert_labels import BlankPolicy, UncertainPolicy, apply_policies
 from .image_file import ImageFile
 from .input_files import require_csv
@@ -70,14 +78,14 @@ def run(args: argparse.Namespace) -> None:
     check_replaceable(args.out, args.overwrite)
     csv_files = {split: require_csv(args.source, name) for split, name in FILES.items()}
     left_out: Counter[str] = Counter()
+    images = _select_images(args, csv_files, left_out)
     splits = {
-        split: ImageRows(images, args.image_size, args.uncertain, args.blank)
-        for split, images in _select_images(args, csv_files, left_out).items()
+        split: ImageRows(selected, args.image_size, args.uncertain, args.blank) for split, selected in images.items()
     }
     write_rows(
         args.out,
         splits,
-        describe(args, csv_files, left_out),
+        describe(args, csv_files, left_out, synthetic=are_synthetic(images)),
         KIND,
         describe_shards=lambda shards: {"Labels": describe_labels(args, shards)},
         num_proc=args.num_proc,
@@ -136,6 +144,6 @@ class ImageRows:
             "image": ImageFile(image.path, self._image_size),
             "image_id": image.image_id,
             "study_id": image.study_id,
-            "synthetic": False,
+            "synthetic": image.synthetic,
             "labels": apply_policies(image.labels, self._uncertain, self._blank),
         }

@@ -19,14 +19,24 @@ FILES: dict[str, str] = {"train": "train.csv", "validation": "valid.csv"}
 PAPER_SPLIT: dict[str, int] = {"test": 500, "train": 20_596}
 """Images of the PRD paper's two splits; filled in this order."""
 
+STAND_IN_ROOT = "PhantomCXR-chexpert"
+"""With it begin the paths in `phantom_chexpert`'s CSV files, as CheXpert's with `CheXpert-v1.0`."""
+
 _VIEW, _VIEWS = "Frontal/Lateral", ("Frontal", "Lateral")
+
+CSV_COLUMNS: tuple[str, ...] = ("Path", "Sex", "Age", _VIEW, "AP/PA", *CHEXPERT_LABELS)
+"""The header that Stanford publishes."""
+
 # The folder of the download (CheXpert-v1.0, CheXpert-v1.0-small) before it is not part of the match.
 _PATH = re.compile(r"(?:train|valid)/(?P<image_id>(?P<study_id>(?P<patient>patient\d+)/study\d+)/view\d+_\w+)\.\w+$")
 
 
 @dataclass(frozen=True)
 class CheXpertImage:
-    """A row of `train.csv` or `valid.csv`: its image's file, and the labels as published (a blank is absent)."""
+    """A row of `train.csv` or `valid.csv`: its image's file, and the labels as published (a blank is absent).
+
+    `synthetic` ones are `phantom_chexpert`'s.
+    """
 
     path: Path
     image_id: str
@@ -34,6 +44,7 @@ class CheXpertImage:
     patient: str
     frontal: bool
     labels: Mapping[str, float]
+    synthetic: bool = False
 
 
 def read_images(path: Path, source: Path) -> list[CheXpertImage]:
@@ -66,8 +77,19 @@ def read_images(path: Path, source: Path) -> list[CheXpertImage]:
             patient=match["patient"],
             frontal=row[_VIEW] == "Frontal",
             labels=parse_labels(row, where),
+            synthetic=row["Path"].startswith(f"{STAND_IN_ROOT}/"),
         )
     return list(images.values())
+
+
+def are_synthetic(splits: Mapping[str, Sequence[CheXpertImage]]) -> bool:
+    """Whether the images are `phantom_chexpert`'s; ValueError where some are and others are not."""
+    drawn = {image.synthetic: image.path for images in splits.values() for image in images}
+    if len(drawn) > 1:
+        raise ValueError(
+            f"{drawn[True]} is PhantomCXR's and {drawn[False]} is not; keep the two in folders of their own"
+        )
+    return True in drawn
 
 
 def check_patients(splits: Mapping[str, Sequence[CheXpertImage]]) -> None:

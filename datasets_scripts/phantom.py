@@ -38,11 +38,11 @@ SPLITS: tuple[str, ...] = ("train", "validation", "test")
 DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 6000, 500, 1000
 DEFAULT_IMAGE_SIZE = 96
 PixelBoxes = dict[str, tuple[int, int, int, int]]
-_STREAMS: tuple[str, ...] = ("state", "image", "report", "counterfactual")
+_STREAMS: tuple[str, ...] = ("state", "image", "report", "counterfactual", "labels")
 
 
 def generator(seed: int, split: str, index: int, stream: str) -> np.random.Generator:
-    """The random numbers of one stream ("state", "image", "report", "counterfactual") of study `index` of a split."""
+    """The random numbers of one stream (a name of `_STREAMS`) of study `index` of a split."""
     key = [seed, SPLITS.index(split), index, _STREAMS.index(stream)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
