@@ -23,7 +23,14 @@ class PRDForSequenceClassification(PRDPreTrainedModel):
 
     Loaded from a [`PRDModel`] folder, only `classifier` is new. Texts are tokenised by the tokenizer of a
     [`PRDProcessor`] alone, `processor.tokenizer(premises, hypotheses, ...)`: it holds the normalisation of reports, so
-    that `pipeline("text-classification")`, which calls nothing but a folder's tokenizer, gets the tokens of training.
+    that `pipeline("text-classification")`, which calls nothing but a folder's tokenizer, gets the tokens of training:
+
+    ```python
+    model.save_pretrained(folder)
+    processor.tokenizer.save_pretrained(folder)
+    classifier = pipeline("text-classification", model=folder, trust_remote_code=True, truncation=True)
+    classifier({"text": "No effusion.", "text_pair": "There is an effusion."}, top_k=None)
+    ```
 
     Args:
         config: the text encoder, `text_pooling`, `num_labels`, `id2label`, `problem_type`, `classifier_dropout`.
@@ -99,7 +106,13 @@ class PRDForImageClassification(PRDPreTrainedModel):
 
     The vector is the one that pre-training made of the image: before projection for `vision_pooling` `pooler` and
     `mean`, of the projected regions for `projected_mean` and `flatten`. Loaded from a [`PRDModel`] folder, only
-    `classifier` is new.
+    `classifier` is new. A pipeline gets the pixels of a [`PRDProcessor`] from its image half:
+
+    ```python
+    model.save_pretrained(folder)
+    PRDImageProcessor(processor.image_processor).save_pretrained(folder)
+    pipeline("image-classification", model=folder, trust_remote_code=True)("radiograph.png")
+    ```
 
     Args:
         config: the vision encoder, `vision_pooling`, `num_labels`, `id2label`, `problem_type`, `classifier_dropout`.
