@@ -54,14 +54,30 @@ def classification_loss(logits: Tensor, labels: Tensor, config: PRDConfig) -> Te
     labels = labels.to(logits.device)
     if config.problem_type == _SINGLE:
         _check_single_labels(labels, logits)
-        return nn.functional.cross_entropy(upcast(logits), labels.long())
-    _check_multi_labels(labels, logits, config)
+    else:
+        _check_multi_labels(labels, logits, config)
+    return label_cross_entropy(logits, labels)
+
+
+def label_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy, or binary cross-entropy over the known labels, in float32 or above; labels are not checked.
+
+    Args:
+        logits: [B, K].
+        labels: [B] whole numbers, or [B, K] floats with NaN where a label is unknown, which is left out of the mean.
+        weights: [K], of each class, or of each label's positives; None counts all alike.
+
+    Returns:
+        The mean; 0, with a gradient of 0, where a batch has no known label.
+    """
+    logits = upcast(logits)
+    if not labels.is_floating_point():
+        return nn.functional.cross_entropy(logits, labels.long(), weight=weights)
     known = ~labels.isnan()  # [B, K]
-    wide = upcast(logits)
     losses = nn.functional.binary_cross_entropy_with_logits(
-        wide, labels.nan_to_num().to(wide.dtype), weight=known.to(wide.dtype), reduction="sum"
+        logits, labels.nan_to_num().to(logits.dtype), pos_weight=weights, reduction="none"
     )
-    return losses / known.sum().clamp(min=1)
+    return torch.where(known, losses, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def _check_single_labels(labels: Tensor, logits: Tensor) -> None:

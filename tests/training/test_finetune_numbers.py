@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score
 
+from modeling_prd.classification_loss_prd import label_cross_entropy
 from training.finetuning.metrics import macro_f1, measure_classes
-from training.finetuning.objective import balanced_weights, classification_loss
+from training.finetuning.objective import balanced_weights
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -78,12 +79,12 @@ def test_unknown_labels_do_not_count_in_the_loss(seed: int, size: int):
         if not np.isnan(label)
     ]
     expected = sum(terms) / len(terms) if terms else 0.0
-    assert classification_loss(logits, labels).item() == pytest.approx(expected)
+    assert label_cross_entropy(logits, labels).item() == pytest.approx(expected)
 
 
 def test_a_batch_without_any_known_label_has_loss_zero_and_a_graph():
     logits = torch.randn(2, 3, requires_grad=True)
-    loss = classification_loss(logits, torch.full((2, 3), torch.nan))
+    loss = label_cross_entropy(logits, torch.full((2, 3), torch.nan))
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros(2, 3))

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from modeling_prd.classification_loss_prd import label_cross_entropy
+
 from ..augmentation import ImageAugmentation
 from ..errors import InputError
 from ..optimization import build_optimizer, build_scheduler
 from .arguments import FineTuning
 from .models import Classifier, ImagePreparation
-from .objective import balanced_weights, classification_loss
+from .objective import balanced_weights
 from .task import Batch, Scores, Task
 
 
@@ -139,7 +141,7 @@ class FineTuner:
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             if self.augment is not None:
                 inputs["pixel_values"] = self.augment(inputs["pixel_values"])
-            loss = classification_loss(self.model(**inputs).logits, labels, self.weights)
+            loss = label_cross_entropy(self.model(**inputs).logits, labels, self.weights)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss.item()} at step {self.progress.step + 1}: lower learning_rate or train "
