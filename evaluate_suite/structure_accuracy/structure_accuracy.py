@@ -81,7 +81,6 @@ class CandidateOutcomes:
         correct: [N] float64, 1 where the original beats every other candidate, else 0.
         ties_shared: [N] float64, 1 / (k + 1) where the original ties with k others for the first place, else 0.
         reciprocal_rank: [N] float64, 1 / worst rank of the original among its ties.
-        candidates: [N] int64, number of candidates that count, the original among them.
         beaten: [N, C] bool, True where a rival scores below the original.
         rivals: [N, C] bool, True where a candidate counts and is not the original.
     """
@@ -89,7 +88,6 @@ class CandidateOutcomes:
     correct: NDArray[np.float64]
     ties_shared: NDArray[np.float64]
     reciprocal_rank: NDArray[np.float64]
-    candidates: NDArray[np.int64]
     beaten: NDArray[np.bool_]
     rivals: NDArray[np.bool_]
 
@@ -115,7 +113,6 @@ def candidate_outcomes(
         correct=(worst_rank == 1).astype(np.float64),
         ties_shared=np.where(above == 0, 1.0 / (1 + tied), 0.0),
         reciprocal_rank=1.0 / worst_rank,
-        candidates=present.sum(axis=1),
         beaten=rivals & (scores < originals),
         rivals=rivals,
     )
@@ -264,12 +261,12 @@ def structure_scores(
     columns = _checked_names(names, scores)
     indices = group_indices(groups, len(table))
     outcomes = candidate_outcomes(table, positions, present)
-    kept = outcomes.candidates > 1
+    kept = outcomes.rivals.any(axis=1)
     if not kept.any():
         raise ValueError(f"none of the {len(table)} rows has a rival to its original: there is nothing to score")
 
-    candidates = outcomes.candidates[kept]
     beaten, rivals = outcomes.beaten[kept], outcomes.rivals[kept]
+    candidates = 1 + rivals.sum(axis=1)
     compared = np.flatnonzero(rivals.any(axis=0)) if columns else np.array([], dtype=np.int64)
     per_row = np.column_stack([outcomes.correct, outcomes.ties_shared, outcomes.reciprocal_rank])[kept]  # [N, 3]
     numerators = np.column_stack([per_row, beaten[:, compared]])

@@ -150,7 +150,7 @@ def _with_controls(
     scores = paired_cosines(images, texts, candidates.rows)
     right = candidates.outcomes(scores)
     tree = _measure(candidates, scores, list(data["study_id"]), n_bootstrap, seed)
-    kept = right.candidates > 1
+    kept = right.rivals.any(axis=1)
     cases = Cases(
         group="by_perturbation",
         names=candidates.names,
@@ -212,7 +212,7 @@ def _columns(outcomes: CandidateOutcomes) -> NDArray[np.float64]:
 
 def _keep(context: TaskContext, right: CandidateOutcomes, names: list[str]) -> None:
     image_ids, studies = np.array(context.test["image_id"]), np.array(context.test["study_id"])
-    has_rival = right.candidates > 1
+    has_rival = right.rivals.any(axis=1)
     numbers = {
         "accuracy": (right.correct, has_rival),
         "mean_reciprocal_rank": (right.reciprocal_rank, has_rival),
