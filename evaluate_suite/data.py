@@ -114,6 +114,11 @@ def display_name(source: str) -> str:
     return Path(source).resolve().name if Path(source).exists() else source
 
 
+def public_source(source: str) -> str:
+    """Where a model or dataset came from, as a report says it: as given, without the folders of an absolute path."""
+    return display_name(source) if Path(source).is_absolute() else source
+
+
 def dataset_name(data: str) -> str:
     """A dataset's name: that in the card of its folder, such as "PhantomCXR (default)", or `display_name`."""
     card = Path(data) / "README.md"

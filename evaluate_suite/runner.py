@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from . import ms_cxr
 from .context import Figures, Picture, TaskContext, Tree
-from .data import GIVEN, EvaluatedData, display_name, load_evaluated, missing_columns
+from .data import GIVEN, EvaluatedData, display_name, load_evaluated, missing_columns, public_source
 from .embeddings import Embeddings
 from .encoders import Described, DualEncoder, TextWindow
 from .loading import load_encoder
@@ -88,7 +88,10 @@ def run(
     trees, pictures = _run_tasks(context, [name for name in names if name not in skipped])
     report = {
         "model": display_name(model) if isinstance(model, str) else type(model).__name__,
-        "sources": {"model": model if isinstance(model, str) else GIVEN, "data": evaluated.source},
+        "sources": {
+            "model": public_source(model) if isinstance(model, str) else GIVEN,
+            "data": public_source(evaluated.source),
+        },
         **_facts(evaluated, context),
         "tasks": trees,
         "figures": {task: [_figure_entry(each) for each in drawn] for task, drawn in pictures.items()},

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from datasets_scripts import phantom
 from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import CHEXPERT_LABELS, COUNTERFACTUAL_KINDS
-from evaluate_suite.data import dataset_name, display_name, load_evaluated
+from evaluate_suite.data import dataset_name, display_name, load_evaluated, public_source
 
 
 def test_the_test_split_is_evaluated_where_there_is_one(pairs: Dataset) -> None:
@@ -77,6 +77,12 @@ def test_a_name_has_no_folders_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert display_name(f"{tmp_path}/run/") == "run"
     assert display_name("org/model") == "org/model"
+
+
+def test_a_source_is_told_as_it_was_given_unless_it_is_an_absolute_path(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert public_source(f"{tmp_path}/run/") == "run"
+    assert [public_source(each) for each in ("runs/run", "org/model")] == ["runs/run", "org/model"]
 
 
 def test_a_folder_without_a_card_is_called_after_itself(tmp_path: Path) -> None:
