@@ -32,6 +32,7 @@ _IN_WORDS = {
     "n_null": "rows without such an edit",
     "n_undefined_cnr": "phrases without a CNR",
     "ngram": "n-gram",
+    "jpeg": "JPEG",
 }
 
 

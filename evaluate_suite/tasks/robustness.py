@@ -18,6 +18,7 @@ from ..cosine_ranks import first_right_ranks
 from ..counterfactual_pairs import counterfactual_pairs
 from ..embeddings import paired_cosines
 from ..figures import error_bars
+from ..formatting import words
 from ..statistics import SHARE, Measurement, chance_recall, measure_mean
 from ..structure_accuracy.structure_accuracy import group_indices
 from .counterfactual import CHANCE, pair_wins
@@ -104,9 +105,9 @@ def draw_scores(tree: Tree, figure: Figure) -> None:
     for axis, metric in zip(axes, metrics, strict=False):
         for place, corruption in enumerate(CORRUPTIONS):
             points = [tree[CLEAN][metric], *(tree[corruption][str(severity)][metric] for severity in SEVERITIES)]
-            _draw_line(axis, points, corruption, shift=0.05 * (place - len(CORRUPTIONS) // 2))
-        axis.axhline(tree[CLEAN][metric]["chance"], color="grey", linestyle="--", label="chance")
-        axis.set(title=metric.replace("_", " "), xlabel="severity", xticks=[0, *SEVERITIES], ylim=(-0.03, 1.03))
+            _draw_line(axis, points, words([corruption]), shift=0.05 * (place - len(CORRUPTIONS) // 2))
+        axis.axhline(100 * tree[CLEAN][metric]["chance"], color="grey", linestyle="--", label="chance")
+        axis.set(title=words([metric]), xlabel="severity", ylabel="%", xticks=[0, *SEVERITIES], ylim=(-3, 103))
         axis.grid(alpha=0.3)
     for axis in axes[len(metrics) :]:
         axis.set_axis_off()
@@ -114,8 +115,8 @@ def draw_scores(tree: Tree, figure: Figure) -> None:
 
 
 def _draw_line(axis: Any, points: list[Measurement], label: str, shift: float) -> None:
-    values = np.array([point["value"] for point in points])
-    bars = error_bars(values, np.array([point["interval"] for point in points]))
+    values = 100 * np.array([point["value"] for point in points])
+    bars = error_bars(values, 100 * np.array([point["interval"] for point in points]))
     axis.errorbar(np.arange(len(points)) + shift, values, yerr=bars, label=label, marker="o", markersize=3, capsize=2)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..context import Statistic, TaskContext, Tree
 from ..embeddings import Embeddings
 from ..figures import draw_points
+from ..formatting import words
 from ..prompts import PROMPTS
 from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, mean_of_defined, ranking_scores
 from ..statistics import Measurement
@@ -185,7 +186,7 @@ def _keep(
 
 
 def _draw(tree: Tree, figure: Figure) -> None:
-    series = {name.replace("_", " "): list(tree[name].values()) for name in MEASURES}
+    series = {words([name]): list(tree[name].values()) for name in MEASURES}
     draw_points(figure, list(tree[MEASURES[0]]), series)
 
 

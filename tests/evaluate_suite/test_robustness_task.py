@@ -177,7 +177,7 @@ def structure_names() -> list[str]:
 def test_the_figures_can_be_drawn(textured: Dataset, mode: str) -> None:
     data = textured.map(lambda row: {"image": row["image"].convert(mode)}, features=textured.features)
     context = TaskContext(Embeddings(PixelEncoder()), data, n_bootstrap=20)
-    robustness.run(context)
+    tree = robustness.run(context)
     pictures = {picture.name: picture for picture in context.figures.pictures}
     assert list(pictures) == ["robustness_images", "robustness_scores"]
     with warnings.catch_warnings():
@@ -188,6 +188,15 @@ def test_the_figures_can_be_drawn(textured: Dataset, mode: str) -> None:
             figure.canvas.draw()
         sheet = Figure()
         pictures["robustness_images"].draw(sheet)
+        scores = Figure()
+        pictures["robustness_scores"].draw(scores)
+    assert {axis.get_ylabel() for axis in scores.axes} == {"%"}
+    assert all(axis.get_ylim() == (-3, 103) for axis in scores.axes)
+    for axis, number in zip(scores.axes, tree["clean"].values(), strict=True):
+        *lines, chance = axis.get_lines()
+        assert chance.get_ydata()[0] == 100 * number["chance"]
+        assert lines[0].get_ydata()[0] == pytest.approx(100 * number["value"])
+    assert "JPEG" in [text.get_text() for text in scores.legends[0].get_texts()]
     shown = [axis.get_images()[0].get_array() for axis in sheet.axes]
     assert len(shown) == len(CORRUPTIONS) * (1 + len(SEVERITIES))
     np.testing.assert_array_equal(shown[0], np.asarray(data[0]["image"]))

@@ -235,4 +235,7 @@ def test_the_task_leaves_outcomes_that_average_to_its_accuracies_and_a_figure(tm
         assert list(values) == list(data["image_id"])
         assert np.mean(list(values.values())) == pytest.approx(tree["accuracy"][label]["value"])
     (picture,) = context.figures.pictures
-    picture.draw(Figure(layout="constrained"))
+    figure = Figure(layout="constrained")
+    picture.draw(figure)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["chance", "AUROC", "average precision", "accuracy"]
