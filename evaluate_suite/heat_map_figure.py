@@ -17,6 +17,7 @@ from .images import as_rgb
 
 _COLUMNS = 4
 _TITLE_WIDTH = 34  # characters a line
+_PAD_INCHES = 0.1  # around each map and its title, at the edges of the picture too
 
 
 def add_heat_maps(
@@ -35,6 +36,7 @@ def add_heat_maps(
 
     def draw(figure: Figure) -> None:
         rows = [row for row in (best, worst) if len(row)]
+        figure.set_layout_engine("constrained", h_pad=_PAD_INCHES, w_pad=_PAD_INCHES)
         figure.set_size_inches(3.0 * _COLUMNS, 3.6 * len(rows))
         axes = figure.subplots(len(rows), _COLUMNS, squeeze=False)
         for row, places in enumerate(rows):

@@ -327,6 +327,25 @@ def test_the_task_leaves_outcomes_that_average_to_its_numbers_and_a_figure(boxes
     assert sum(bool(axes.get_images()) for axes in figure.axes) == 4  # the two best, the two worst
 
 
+def test_no_title_of_the_maps_touches_the_edge_of_the_picture(boxes):
+    renamed = {"nodule left": "a small nodule behind the left side of the heart"}  # two lines
+    rows = [
+        {**each, "boxes": [{**box, "phrase": renamed.get(box["phrase"], box["phrase"])} for box in each["boxes"]]}
+        for each in boxes
+    ]
+    context = TaskContext(
+        Embeddings(stranger_maps()), Dataset.from_list(rows, features=boxes.features), n_bootstrap=50
+    )
+    grounding.run(context)
+    (picture,) = context.figures.pictures
+    figure = Figure(layout="constrained", dpi=100)
+    picture.draw(figure)
+    figure.canvas.draw()
+    titles = [axes.title.get_window_extent() for axes in figure.axes if axes.title.get_text()]
+    assert len(titles) == 4
+    assert max(title.y1 for title in titles) < figure.bbox.y1 - 8  # pixels of 100 to the inch
+
+
 def test_a_task_that_is_skipped_leaves_nothing_to_draw(boxes):
     context = TaskContext(Embeddings(stranger()), boxes)
     grounding.run(context)
