@@ -31,7 +31,7 @@ class Suite(EvaluationSuite):
         self,
         model_or_pipeline: str | DualEncoder,
         data: str | Mapping[str, Dataset],
-        tasks: Sequence[str] | None = None,
+        tasks: str | Sequence[str] | None = None,
         out: str | Path | None = None,
         **options: Any,
     ) -> dict[str, Any]:

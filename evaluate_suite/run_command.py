@@ -35,11 +35,10 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError, ImportError: as `runner.run`.
     """
-    tasks = None if args.tasks is None else [name.strip() for name in args.tasks.split(",")]
     run_tasks(
         args.model,
         args.data,
-        tasks,
+        args.tasks,
         args.out,
         image_root=args.image_root,
         split=args.split,

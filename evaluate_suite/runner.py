@@ -33,7 +33,7 @@ _VERSIONS = ("torch", "transformers", "datasets", "numpy")
 def run(
     model: str | DualEncoder,
     data: str | Mapping[str, Dataset],
-    tasks: Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
     out: str | Path | None = None,
     *,
     image_root: str | Path | None = None,
@@ -51,7 +51,7 @@ def run(
         model: a folder or Hub id that `load_encoder` knows, or any object with `encode_images` and `encode_texts`.
         data: a folder that `datasets_scripts` built, a Hub id, splits by name, or MS-CXR's annotation file, whose
             phrases and boxes suit `grounding`.
-        tasks: names of `TASKS`; None for all that the data has columns for.
+        tasks: names of `TASKS`, as a list or with commas between them; None for all that the data has columns for.
         out: the report's folder: `report.json`, `report.md`, `figures/`, `outcomes.parquet`; None writes nothing.
         image_root: the folder of the images that MS-CXR's annotation file names, and only with one.
         split: the split to evaluate; None for `test`, or `validation` where there is no test.
@@ -102,11 +102,16 @@ def run(
     return report
 
 
-def _checked_tasks(tasks: Sequence[str] | None) -> list[str]:
-    unknown = [name for name in tasks or () if name not in TASKS]
+def _checked_tasks(tasks: str | Sequence[str] | None) -> list[str]:
+    if tasks is None:
+        return list(TASKS)
+    asked = [name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else tasks
+    if not asked:
+        raise ValueError(f"tasks is empty: name some of {', '.join(TASKS)}, or leave it out for all")
+    unknown = [name for name in asked if name not in TASKS]
     if unknown:
         raise ValueError(f"there is no task {unknown[0]!r}: there are {', '.join(TASKS)}")
-    return [name for name in TASKS if tasks is None or name in tasks]
+    return [name for name in TASKS if name in asked]
 
 
 def _evaluated_data(

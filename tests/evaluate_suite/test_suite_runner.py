@@ -35,6 +35,12 @@ def test_a_run_gives_every_task_in_the_fixed_order(splits: dict[str, Dataset]) -
     assert list(report["tasks"]) == ["structure", "retrieval"]
 
 
+def test_tasks_may_stand_in_one_text_with_commas(splits: dict[str, Dataset]) -> None:
+    assert list(run(stranger(), splits, "retrieval", n_bootstrap=20)["tasks"]) == ["retrieval"]
+    report = run(stranger(), splits, "retrieval, structure", n_bootstrap=20)
+    assert list(report["tasks"]) == ["structure", "retrieval"]
+
+
 def test_the_report_has_the_numbers_of_the_task_alone(splits: dict[str, Dataset], pairs: Dataset) -> None:
     report = run(stranger(), splits, ["retrieval"], n_bootstrap=20, seed=3)
     alone = retrieval.evaluate(runner.Embeddings(stranger()), pairs, n_bootstrap=20, seed=3)
@@ -190,6 +196,10 @@ def test_a_number_that_is_not_finite_is_never_written(
 def test_bad_arguments_are_named(splits: dict[str, Dataset]) -> None:
     with pytest.raises(ValueError, match="no task 'captions': there are structure, counterfactual, retrieval"):
         run(stranger(), splits, ["retrieval", "captions"])
+    with pytest.raises(ValueError, match="no task 'captions'"):
+        run(stranger(), splits, "captions")
+    with pytest.raises(ValueError, match=r"tasks is empty: name some of structure, .*, or leave it out"):
+        run(stranger(), splits, [])
     with pytest.raises(ValueError, match="n_bootstrap is 0"):
         run(stranger(), splits, n_bootstrap=0)
     with pytest.raises(ValueError, match="seed -1"):
