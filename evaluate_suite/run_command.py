@@ -4,6 +4,7 @@ import argparse
 
 from .runner import run as run_tasks
 from .tasks import TASKS
+from .tree import measurements, reasons
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +34,10 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate, write the report, and print where its page lies.
 
     Raises:
-        ValueError, OSError, ImportError: as `runner.run`.
+        ValueError: as `runner.run`; and, once the report is written, where it has no number: the message says why.
+        OSError, ImportError: as `runner.run`.
     """
-    run_tasks(
+    report = run_tasks(
         args.model,
         args.data,
         args.tasks,
@@ -50,3 +52,6 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     print(f"{args.out.rstrip('/')}/report.md")
+    if not any(measurements(report["tasks"])):
+        skipped = {**report["skipped"], **dict(reasons(report["tasks"]))}
+        raise ValueError(f"nothing could be computed: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from evaluate import EvaluationSuite
+from planted_encoders import dataset, pair
 from tiny_recipe import TINY_RECIPE
 
 import train
@@ -91,6 +92,20 @@ def test_the_suite_of_evaluate_calls_the_same_runner(model: Path, data: Path, tm
     assert report == json.loads((tmp_path / "command" / "report.json").read_text())
     assert report == json.loads((tmp_path / "suite" / "report.json").read_text())
     assert "retrieval" in repr(suite)
+
+
+def test_where_nothing_could_be_computed_the_report_is_written_and_the_status_says_so(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    dataset([{**pair(grey, f"s{grey}", "clear"), "boxes": []} for grey in range(3)]).to_parquet(data / "test.parquet")
+    arguments = ["--model", str(model), "--data", str(data), "--n_bootstrap", "20"]
+    message = refused(["run", *arguments, "--out", str(out), "--tasks", "grounding"], capsys)
+    assert message == "error: nothing could be computed: grounding: none of the 3 rows has a box"
+    assert json.loads((out / "report.json").read_text())["tasks"]["grounding"]["skipped"]
+    assert "none of the 3 rows has a box" in (out / "report.md").read_text()
+    assert main(["run", *arguments, "--out", str(tmp_path / "some"), "--tasks", "grounding,retrieval"]) == 0
 
 
 def test_bad_input_is_one_line_and_status_2(
