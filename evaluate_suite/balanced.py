@@ -25,6 +25,8 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from datasets_scripts.output_files import writing
+
 from .controls import NotComputable
 from .controls.blind import blind_gaps
 from .counterfactual_pairs import CounterfactualPairs, counterfactual_pairs, edits_by_kind
@@ -168,9 +170,13 @@ def percents(accuracies: Mapping[str, float]) -> str:
 
 
 def write_selection(path: Path, data: Dataset, subset: BalancedPairs) -> None:
-    """Write which pairs of `data` are selected, as CSV with the columns `image_id` and `kind`, in the data's order."""
+    """Write which pairs of `data` are selected, as CSV with the columns `image_id` and `kind`, in the data's order.
+
+    Raises:
+        OSError: the file cannot be written; the message names it.
+    """
     image_ids, pairs = list(data["image_id"]), subset.pairs
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("image_id", "kind"))
         writer.writerows(

@@ -12,6 +12,8 @@ from datasets import Dataset, Image, IterableDataset, load_dataset
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub import DatasetCard
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 EVALUATED: tuple[str, ...] = ("test", "validation")
 """The splits that are evaluated when none is named: the first that the dataset has rows in."""
@@ -126,15 +128,29 @@ def dataset_name(data: str) -> str:
     return written or display_name(data)
 
 
+def no_such_folder(name: str) -> str:
+    """What is not there, in words, where a name is no folder and the Hub did not give it."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return "no such folder"
+    return "no such folder, and the Hub cannot be reached or has nothing of that name"
+
+
 @contextmanager
 def reading(data: str) -> Iterator[None]:
     """Say in words why `datasets` cannot read a dataset.
 
     Raises:
-        ValueError: within, `datasets` found no such dataset, or could not read it; the message names it.
+        ValueError: there is a file where a folder was to be; or within, `datasets` found no such dataset, or could not
+            read it; the message names it.
     """
+    if Path(data).is_file():
+        raise ValueError(f"no dataset at {data!r}, which is a file: give a folder that datasets_scripts built")
     try:
         yield
+    except ConnectionError as error:
+        raise ValueError(f"no dataset at {data!r}: there is {no_such_folder(data)}") from error
     except (DatasetNotFoundError, EmptyDatasetError, FileNotFoundError) as error:
         raise ValueError(f"no dataset at {data!r}: give a folder that datasets_scripts built or a Hub id") from error
     except DatasetGenerationError as error:

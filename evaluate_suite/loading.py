@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import MODEL_MAPPING, AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
 from transformers.image_processing_backends import PilBackend
 
+from .data import no_such_folder
 from .dual_encoders import FEATURE_METHODS, TransformersEncoder
 from .encoders import DualEncoder, PRDEncoder
 from .open_clip_encoder import PREFIX, OpenClipEncoder, split_name
@@ -65,10 +66,13 @@ def load_encoder(
 
 
 def _load_config(name: str, trust_remote_code: bool) -> Any:
+    if Path(name).is_file():
+        raise ValueError(f"no model can be loaded from {name!r}, which is a file: give its folder, or a .pt file")
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise ValueError(f"no model can be loaded from {name!r}: {_in_one_line(error)}") from error
+        reason = _in_one_line(error) if Path(name).exists() else f"there is {no_such_folder(name)}"
+        raise ValueError(f"no model can be loaded from {name!r}: {reason}") from error
     if "AutoModel" in getattr(config, "auto_map", {}):
         return config  # its class is known once its code has run
     found = MODEL_MAPPING.get(type(config), None)

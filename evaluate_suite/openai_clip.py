@@ -62,6 +62,8 @@ def load_openai_clip(path: str | Path) -> CLIPModel:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, holds more than weights, or holds those of another model.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no model file {path}")
     try:
         if _is_torchscript(path):
             state = torch.jit.load(path, map_location="cpu").state_dict()

@@ -122,6 +122,8 @@ def _evaluated_data(
         return load_evaluated(data, split)
     if annotations is None:
         raise ValueError(f"image_root is {str(image_root)!r}, but data is no annotation file of MS-CXR: leave it out")
+    if not annotations.is_file():
+        raise ValueError(f"there is no annotation file {data}")
     if image_root is None:
         raise ValueError(f"{data} is an annotation file of MS-CXR: name the folder of its images as image_root")
     splits = ms_cxr.read(annotations, Path(image_root))

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from planted_encoders import dataset, pair
 
 from evaluate_suite import balanced_command
+from evaluate_suite.__main__ import main
 from evaluate_suite.balanced import balanced_pairs, off_chance, percents, refine, write_selection
 from evaluate_suite.controls import NotComputable
 from evaluate_suite.controls.blind import wins_of
@@ -136,6 +137,18 @@ def test_the_selection_is_written_in_the_order_of_the_data(tmp_path: Path) -> No
     chosen = subset.pairs.rows[subset.selected]
     assert [line["image_id"] for line in lines] == [data["image_id"][int(row)] for row in chosen]
     assert {line["kind"] for line in lines} == {"negation"}
+
+
+def test_a_selection_that_cannot_be_written_is_named_in_one_line_with_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    dataset(reports(60)).to_parquet(tmp_path / "data" / "test.parquet")
+    out = tmp_path / "absent" / "subset.csv"
+    assert main(["balanced", "--data", str(tmp_path / "data"), "--out", str(out)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"error: {out} cannot be written (No such file or directory)")
 
 
 def test_the_command_writes_the_file_and_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,13 @@ def test_bad_input_is_one_line_and_status_2(
     assert "no split 'dev': it has train, validation, test" in error(split="dev")
     assert "no dataset at" in error(data=str(tmp_path))
     assert str(tmp_path) in error(model=str(tmp_path))
+    assert error(model="../nope") == "error: no model can be loaded from '../nope': there is no such folder"
+    assert "'nope': there is no such folder, and the Hub cannot be reached or has nothing" in error(model="nope")
+    assert error(model="nope.pt") == "error: there is no model file nope.pt"
+    assert "recipe.yaml', which is a file: give its folder" in error(model=str(model / "recipe.yaml"))
+    assert "recipe.yaml', which is a file: give a folder" in error(data=str(model / "recipe.yaml"))
+    assert error(data="../nope") == "error: no dataset at '../nope': there is no such folder"
+    assert error(data="nope.csv") == "error: there is no annotation file nope.csv"
     assert "device 'abacus' cannot be used here" in error(device="abacus")
     assert "batch_size is 0" in error(batch_size="0")
     assert "holds model, phantom, recipe.yaml: choose an empty" in error(out=str(model.parent))
