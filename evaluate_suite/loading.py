@@ -55,7 +55,7 @@ def load_encoder(
         return OpenClipEncoder(*split_name(name), batch_size=batch_size, device=device)
     if Path(name).suffix == ".pt":
         clip = load_openai_clip(name)
-        clip_processor = _load_processor(os.fspath(processor or _OPENAI_PROCESSOR), trust_remote_code)
+        clip_processor = _clip_processor(name, clip, processor, trust_remote_code)
         _check_processor(name, clip, clip_processor)
         return TransformersEncoder(clip, clip_processor, batch_size, device)
     config = _load_config(name, trust_remote_code)
@@ -109,6 +109,19 @@ def _load_processor(name: str, trust_remote_code: bool) -> Any:
     except (OSError, ValueError) as error:
         raise ValueError(f"{name!r} has no processor of a dual encoder: {_in_one_line(error)}") from error
     return processor
+
+
+def _clip_processor(name: str, model: Any, processor: str | os.PathLike[str] | None, trust_remote_code: bool) -> Any:
+    if processor is not None:
+        return _load_processor(os.fspath(processor), trust_remote_code)
+    try:
+        return _load_processor(_OPENAI_PROCESSOR, trust_remote_code)
+    except ValueError as error:
+        size, tokens = model.config.vision_config.image_size, model.config.text_config.vocab_size
+        raise ValueError(
+            f"{name} brings no processor, and {_OPENAI_PROCESSOR!r} cannot be had from the Hub: give --processor DIR, "
+            f"a folder of a CLIPProcessor for images of {size} x {size} pixels and the {tokens} tokens of the file"
+        ) from error
 
 
 def _check_processor(name: str, model: Any, processor: Any) -> None:

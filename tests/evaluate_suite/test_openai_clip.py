@@ -80,6 +80,15 @@ def test_a_pt_file_loads_with_the_processor_that_is_named(state: dict[str, torch
         load_encoder(path, processor=save_processor(tmp_path / "other", size=20))
 
 
+def test_without_a_processor_the_error_says_which_one_to_give(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match="brings no processor, and 'openai/clip-vit-base-patch32' cannot") as caught:
+        load_encoder(tmp_path / "weights.pt")
+    expected = f"CLIPProcessor for images of {SIZE} x {SIZE} pixels and the {VOCABULARY} tokens of the file"
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_processor_that_is_used_can_be_told_from_the_facts(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "weights.pt")
     processor = CLIPProcessor.from_pretrained(save_processor(tmp_path / "processor"), backend="pil")
