@@ -130,11 +130,16 @@ def _difference(first: pa.Table, other: pa.Table, path: TreePath, n_bootstrap: i
     paired = replicates - replicates_first  # of the same resamples
     is_bounded = statistic == "mean" and unit(path) == "share" and len(np.unique(cases.parts)) == 1
     bounds = DIFFERENCE_OF_GAINS if is_gain(path) else GAIN
+    certain, certain_first = (cases.certain_interval(statistic, each) for each in (values, values_first))
+    if certain and certain_first:  # the resamples tell nothing: the difference may be any of their ends'
+        interval = [certain[0] - certain_first[1], certain[1] - certain_first[0]]
+    elif is_bounded:
+        interval = bounded_interval(paired, values - values_first, np.ones(len(both)), cases.groups, bounds)
+    else:
+        interval = percentile_interval(paired)
     number = Measurement(
         value=value - value_first,
-        interval=bounded_interval(paired, values - values_first, np.ones(len(both)), cases.groups, bounds)
-        if is_bounded
-        else percentile_interval(paired),
+        interval=interval,
         chance=0.0,
         n=len(both),
     )

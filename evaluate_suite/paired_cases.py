@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .context import Statistic
-from .ranking import bootstrap_ranking, mean_of_defined, ranking_scores
+from .ranking import bootstrap_ranking, certain_interval, mean_interval, mean_of_defined, ranking_scores
 from .statistics import bootstrap_medians
 from .structure_accuracy.structure_accuracy import bootstrap_ratios
 
@@ -34,6 +34,19 @@ class PairedCases:
             return float(np.median(values)), bootstrap_medians(values, self.groups, self.n_bootstrap, self.seed)
         points, replicates = self._means(values) if statistic == "mean" else self._areas(statistic, values)
         return float(mean_of_defined(points[None])[0]), mean_of_defined(replicates)
+
+    def certain_interval(self, statistic: Statistic, values: NDArray[np.float64]) -> list[float] | None:
+        """The interval of an area of which resamples would say too much (`ranking.certain_interval`), else None."""
+        if statistic == "mean" or statistic == "median":
+            return None
+        chosen = [self.parts == part for part in np.unique(self.parts)]
+        return mean_interval(
+            [
+                certain_interval(statistic, values[rows], self.targets[rows] == 1, self.groups[rows])
+                for rows in chosen
+                if len(np.unique(self.targets[rows])) == 2
+            ]
+        )
 
     def _means(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         # Of K parts: means [K] and their resamples [B, K].

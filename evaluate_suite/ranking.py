@@ -4,12 +4,17 @@ A bootstrap resample draws a case 0, 1, 2, ... times; with that as its weight, t
 cumulative sums over one sorting of the scores.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .structure_accuracy.structure_accuracy import resampled_group_counts
+from .structure_accuracy.structure_accuracy import bounded_interval, percentile_interval, resampled_group_counts
+
+Area = Literal["auroc", "average_precision"]
+"""An attribute of `RankingScores`."""
 
 _WEIGHTS_AT_ONCE = 2**19  # of resamples times cases in memory: 4 MiB an array, which a cache holds
 
@@ -113,6 +118,72 @@ def bootstrap_ranking(
         auroc=np.concatenate([part.auroc for part in parts]),
         average_precision=np.concatenate([part.average_precision for part in parts]),
     )
+
+
+def certain_interval(
+    area: Area, scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> list[float] | None:
+    """The 95 % interval `[low, high]` of an area of which resamples would say more than the cases do; None elsewhere.
+
+    Where all positives lie above all negatives, every resample is as perfect. By the exact binomial interval (Clopper
+    and Pearson, 1934), a share q = 1 - 0.025 ** (1 / G) of a class with G groups may still be misplaced, and no group
+    of it was seen to be. The interval ends at 1 and begins at the lower of two values: were that share of the
+    positives last of all, or that share of the negatives first of all.
+
+    - AUROC: 1 - q, so 0.025 ** (1 / G) for the class of fewer groups. No lower AUROC is compatible with the cases at
+      that level: that many disjoint pairs of a positive and a negative, each of other groups, are all in order.
+      Where all positives lie below all negatives, or all scores tie at 0.5, the share q of pairs may be otherwise:
+      `[v - q v, v + q (1 - v)]`.
+    - Average precision: 1 - q of the positives, the last ones counting as nothing; or, with P positives and f = q N
+      of the N negatives first, the mean of i / (i + f) over i = 1 to P.
+
+    Where one class stands in one group alone and the order is not perfect, how the groups of that class vary is not
+    known, and the interval is `[0, 1]`.
+
+    Args:
+        area: which.
+        scores, positive, groups: [N] as for `bootstrap_ranking`, of the cases that count; both classes are there.
+    """
+    highs, lows = scores[positive], scores[~positive]
+    of_positives, of_negatives = (len(np.unique(groups[which])) for which in (positive, ~positive))
+    fewer = min(of_positives, of_negatives)
+    if lows.max() < highs.min():
+        if area == "auroc":
+            return _unseen(1.0, fewer)
+        first = (1 - _unseen(1.0, of_negatives)[0]) * len(lows)
+        ranks = np.arange(1, len(highs) + 1)
+        return [min(_unseen(1.0, of_positives)[0], float((ranks / (ranks + first)).mean())), 1.0]
+    if area == "auroc" and highs.max() < lows.min():
+        return _unseen(0.0, fewer)
+    if area == "auroc" and np.ptp(scores) == 0:
+        return _unseen(0.5, fewer)
+    return [0.0, 1.0] if fewer == 1 else None
+
+
+def _unseen(value: float, n_groups: int) -> list[float]:
+    # The interval of a share that is `value` in each of `n_groups` groups.
+    return bounded_interval(np.empty(0), np.full(n_groups, value), np.ones(n_groups), np.arange(n_groups))
+
+
+def ranking_intervals(replicates: NDArray[np.float64], certain: Sequence[list[float] | None]) -> list[list[float]]:
+    """The 95 % intervals of the mean over L labels and of each, [1 + L].
+
+    Args:
+        replicates: [B, L] of a bootstrap, NaN where undefined.
+        certain: each label's `certain_interval`. Where all have one, the mean's is the mean of theirs: with what was
+            seen, all labels can be at their ends at once.
+    """
+    of_labels = [
+        percentile_interval(column) if known is None else known
+        for column, known in zip(replicates.T, certain, strict=True)
+    ]
+    return [mean_interval(certain) or percentile_interval(mean_of_defined(replicates)), *of_labels]
+
+
+def mean_interval(certain: Sequence[list[float] | None]) -> list[float] | None:
+    """The mean of intervals, end by end; None where one is missing."""
+    known = [each for each in certain if each is not None]
+    return [float(end) for end in np.mean(known, axis=0)] if len(known) == len(certain) else None
 
 
 def mean_of_defined(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

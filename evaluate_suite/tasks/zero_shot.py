@@ -19,13 +19,21 @@ from ..embeddings import Embeddings
 from ..figures import draw_points
 from ..formatting import words
 from ..prompts import PROMPTS
-from ..ranking import RankingScores, bootstrap_ranking, chance_average_precision, mean_of_defined, ranking_scores
+from ..ranking import (
+    Area,
+    RankingScores,
+    bootstrap_ranking,
+    certain_interval,
+    chance_average_precision,
+    mean_of_defined,
+    ranking_intervals,
+    ranking_scores,
+)
 from ..statistics import Measurement
 from ..structure_accuracy.structure_accuracy import (
     bootstrap_ratios,
     bounded_interval,
     group_indices,
-    percentile_interval,
 )
 
 MEASURES: tuple[Literal["auroc", "average_precision", "accuracy"], ...] = ("auroc", "average_precision", "accuracy")
@@ -248,8 +256,8 @@ def from_scores(
 ) -> Tree:
     """The task's tree from the scores [N, L] of its images and labels; a label without threshold takes 0.
 
-    The intervals of all labels come from the same resamples. That of the mean is of the mean over the labels that have
-    both values in the resample.
+    The intervals of all labels come from the same resamples, but for areas of which resamples say too much
+    (`ranking.certain_interval`). That of a mean is of the mean over the labels with both values in the resample.
     """
     kept = np.flatnonzero(table.has_both)
     if not len(kept):
@@ -270,10 +278,14 @@ def from_scores(
     prevalence = n_positive / n
     half = np.full(len(kept), 0.5)
     tree: Tree = {}
-    for measure, chance in (("auroc", half), ("average_precision", random_order)):
+    chances: tuple[tuple[Area, NDArray[np.float64]], ...] = (("auroc", half), ("average_precision", random_order))
+    for measure, chance in chances:
         values = np.concatenate([getattr(point, measure) for point in points])
-        areas = _columns(replicates, measure)
-        intervals = [percentile_interval(column) for column in (mean_of_defined(areas), *areas.T)]
+        certain = [
+            certain_interval(measure, scores[rows, place], positive[rows, column], groups[rows])
+            for column, (place, rows) in enumerate(zip(kept, counted.T, strict=True))
+        ]
+        intervals = ranking_intervals(_columns(replicates, measure), certain)
         tree[measure] = _by_label(names, values, intervals, chance, counted)
     accuracy = (right * counted).sum(axis=0) / n
     intervals = _accuracy_intervals(right, counted, groups, n_bootstrap, seed)

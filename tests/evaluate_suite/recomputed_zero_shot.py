@@ -65,6 +65,34 @@ def random_average_precision(n_positive: int, n_cases: int) -> float:
     return float(sum(precisions) / n_cases)
 
 
+def certain_area(
+    kind: Area, scores: Sequence[float], positive: Sequence[bool], studies: Sequence[str]
+) -> list[float] | None:
+    """The interval of an area of which a bootstrap would be certain, or which hangs on one study's class.
+
+    Pair by pair: where all pairs of a positive and a negative come out alike, a share of them, that of the class of
+    fewer studies by Clopper and Pearson, may come out otherwise. A perfect average precision is at its lowest where
+    that share of the positives is worth nothing, or that share of the negatives stands before all positives.
+    """
+    highs = [score for score, is_positive in zip(scores, positive, strict=True) if is_positive]
+    lows = [score for score, is_positive in zip(scores, positive, strict=True) if not is_positive]
+    n_studies = {
+        side: len({study for study, is_side in zip(studies, positive, strict=True) if is_side == side})
+        for side in (True, False)
+    }
+    seen = {side: 0.025 ** (1 / n) for side, n in n_studies.items()}
+    pairs = {0.5 if abs(high - low) <= TIE else float(high > low) for high in highs for low in lows}
+    if kind is auroc and len(pairs) == 1 and (pairs != {0.5} or max(scores) - min(scores) <= TIE):
+        (outcome,) = pairs
+        kept = min(seen.values())
+        return [kept * outcome, 1 - kept * (1 - outcome)]
+    if kind is average_precision and pairs == {1.0}:
+        before = (1 - seen[False]) * len(lows)
+        late = mean(rank / (rank + before) for rank in range(1, len(highs) + 1))
+        return [min(seen[True], late), 1.0]
+    return [0.0, 1.0] if 1 in n_studies.values() else None
+
+
 @dataclass(frozen=True)
 class LabelCases:
     """The labels that have both values: which images count for each, and of all images the score and the truth.
@@ -86,7 +114,21 @@ class LabelCases:
             scores, positive = self.scores[name], self.positive[name]
             return kind([scores[case] for case in drawn], [positive[case] for case in drawn])
 
-        return self._measure(of_label, chance)
+        tree = self._measure(of_label, chance)
+        known = {
+            name: certain_area(
+                kind,
+                [self.scores[name][case] for case in cases],
+                [self.positive[name][case] for case in cases],
+                [self.studies[case] for case in cases],
+            )
+            for name, cases in self.cases.items()
+        }
+        if all(known.values()):
+            known["mean"] = [mean(ends) for ends in zip(*filter(None, known.values()), strict=True)]
+        for name, ends in known.items():
+            tree[name] |= {"interval": ends} if ends else {}
+        return tree
 
     def accuracy(self, thresholds: Mapping[str, float]) -> Tree:
         def of_label(name: str, drawn: list[int]) -> float | None:

@@ -208,6 +208,28 @@ def test_controls_are_shown_and_none_of_them_is_the_best(pairs: Dataset, tmp_pat
     assert "| counterfactual: accuracy | **100.0 %" in page
 
 
+def test_two_perfect_areas_differ_by_what_unseen_studies_may_change(tmp_path: Path) -> None:
+    targets, studies = [True] * 4 + [False] * 6, [f"study-{case}" for case in range(10)]
+    for name in "ab":
+        outcomes = Outcomes()
+        outcomes.add(
+            "zero_shot",
+            "auroc.Edema",
+            list("0123456789"),
+            studies,
+            -np.arange(10.0),
+            statistic="auroc",
+            targets=np.array(targets),
+        )
+        write_tree(tmp_path / name, name, {"zero_shot": {"auroc": {"Edema": {**NUMBER, "value": 1.0}}}}, outcomes)
+    (difference,) = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=20).differences[
+        "zero_shot", "auroc", "Edema"
+    ]
+    unseen = 1 - 0.025 ** (1 / 4)
+    assert difference.number["value"] == 0.0
+    assert difference.number["interval"] == pytest.approx([-unseen, unseen])
+
+
 def test_every_number_of_two_reports_has_a_paired_difference(
     phantom_splits: dict[str, Dataset], tmp_path: Path
 ) -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from evaluate_suite.ranking import bootstrap_ranking, chance_average_precision, ranking_scores
+from evaluate_suite.ranking import (
+    bootstrap_ranking,
+    certain_interval,
+    chance_average_precision,
+    mean_interval,
+    ranking_scores,
+)
 from evaluate_suite.structure_accuracy.structure_accuracy import resampled_group_counts
 
 
@@ -87,3 +93,48 @@ def test_the_bootstrap_draws_whole_groups_and_leaves_out_what_does_not_count():
     for resample, drawn in enumerate(np.concatenate(list(resampled_group_counts(10, 50, 3)))):
         rows = [row for row in range(40) for _ in range(drawn[groups[row]]) if counted[row]]
         assert areas.auroc[resample] == pytest.approx(auroc_by_pairs(scores[rows], positive[rows]))
+
+
+def of_order(area, order, groups=None):
+    """`certain_interval` of classes from the highest score to the lowest, a group each."""
+    positive = np.array([letter == "p" for letter in order])
+    return certain_interval(area, -np.arange(len(order), dtype=float), positive, np.array(groups or range(len(order))))
+
+
+def test_a_perfect_auroc_is_as_sure_as_the_class_of_fewer_groups():
+    assert of_order("auroc", "ppnnnnn") == pytest.approx([0.025 ** (1 / 2), 1.0])
+    assert of_order("auroc", "pppppnnn") == pytest.approx([0.025 ** (1 / 3), 1.0])
+    assert of_order("auroc", "pppnnnn", [0, 0, 1, 2, 3, 4, 5]) == pytest.approx([0.025 ** (1 / 2), 1.0])
+    assert of_order("auroc", "nnnpp") == pytest.approx([0.0, 1 - 0.025 ** (1 / 2)])
+
+
+def test_an_auroc_below_the_interval_of_a_perfect_one_is_seldom_perfect():
+    generator, n_positive, n_negative, n_draws = np.random.default_rng(0), 5, 8, 20_000
+    low = of_order("auroc", "p" * n_positive + "n" * n_negative)[0]
+    misplaced = generator.random((n_draws, n_positive)) < 1 - low  # the positives below all negatives: AUROC is `low`
+    assert (~misplaced.any(axis=1)).mean() == pytest.approx(0.025, abs=0.004)
+
+
+def test_a_perfect_average_precision_is_as_sure_as_negatives_first_or_positives_last_leave_it():
+    few = of_order("average_precision", "pp" + "n" * 50)
+    assert few == pytest.approx([0.025 ** (1 / 2), 1.0])
+    first = 10 * (1 - 0.025 ** (1 / 10))
+    many = of_order("average_precision", "p" * 10 + "n" * 10)
+    assert many == pytest.approx([np.mean([rank / (rank + first) for rank in range(1, 11)]), 1.0])
+
+
+def test_scores_that_all_tie_leave_an_auroc_between_its_ends():
+    positive = np.array([True] * 3 + [False] * 4)
+    low, high = certain_interval("auroc", np.zeros(7), positive, np.arange(7))
+    assert (low, high) == pytest.approx((0.5 * 0.025 ** (1 / 3), 1 - 0.5 * 0.025 ** (1 / 3)))
+
+
+def test_a_class_of_one_group_says_nothing_and_other_orders_are_left_to_the_bootstrap():
+    for area in ("auroc", "average_precision"):
+        assert of_order(area, "npnnn") == [0.0, 1.0]
+        assert of_order(area, "npnpnn") is None
+
+
+def test_a_mean_of_intervals_needs_all_of_them():
+    assert mean_interval([[0.2, 1.0], [0.4, 1.0]]) == pytest.approx([0.3, 1.0])
+    assert mean_interval([[0.2, 1.0], None]) is None

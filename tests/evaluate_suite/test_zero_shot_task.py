@@ -75,6 +75,17 @@ def test_labels_that_are_all_told_rightly_have_the_exact_interval_over_studies()
         assert accuracy[name]["interval"] == pytest.approx([0.025 ** (1 / 6), 1.0])
 
 
+def test_areas_that_are_perfect_have_the_interval_that_unseen_studies_leave():
+    data = labelled(EDEMA, studies=[f"s{place // 2}" for place in range(12)])
+    tree = scored_by(reader(data), data)
+    ends = {"Edema": 0.025 ** (1 / 4), "Fracture": 0.025 ** (1 / 6)}  # studies of the rarer value
+    for name, low in ends.items():
+        assert tree["auroc"][name]["interval"] == pytest.approx([low, 1.0])
+        assert 0 < tree["average_precision"][name]["interval"][0] < low
+        assert tree["average_precision"][name]["interval"][1] == 1.0
+    assert tree["auroc"]["mean"]["interval"] == pytest.approx([sum(ends.values()) / 2, 1.0])
+
+
 def test_a_model_that_reads_the_labels_is_right_about_all_of_them():
     data = labelled(EDEMA)
     tree = scored_by(reader(data), data)
