@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 from .compare import Comparison, Difference
 from .context import Picture
 from .figures import draw_points, save
-from .formatting import full_text, is_headline, is_part, label, lower_is_better, number_text, table, unit, words
+from .formatting import (
+    full_text,
+    is_gain,
+    is_headline,
+    is_part,
+    label,
+    lower_is_better,
+    number_text,
+    table,
+    unit,
+    words,
+)
 from .output import replaced_files
 from .statistics import Measurement
 from .tree import Path as TreePath
@@ -23,11 +34,11 @@ _NO_NUMBER = "–"
 _CHART_CAPTION = "The headline numbers with 95 % intervals; dotted: by chance."
 _READING = """**Bold**: the best of a line. Numbers stand with their 95 % interval, chance and n. A difference is taken
 to the first report on the cases that both have, with a paired cluster bootstrap over studies; by chance it is 0.
-What the single controls have, and on each part of a test, stands in `comparison.json`."""
+What the single controls have, and controls and gains on each part of a test, stands in `comparison.json`."""
 
 
 def markdown(comparison: Comparison, *, chart: bool) -> str:
-    """The page of a comparison.
+    """The page of a comparison: the headline numbers with their differences, then the others.
 
     Args:
         comparison: what `compare` returns.
@@ -35,15 +46,19 @@ def markdown(comparison: Comparison, *, chart: bool) -> str:
     """
     first, *rest = comparison.names
     header = ["", *comparison.names, *(f"{name} less {first}" for name in rest)]
-    rows = [
-        [label(path), *_cells(path, numbers), *_difference_cells(path, comparison.differences[path])]
+    rows = {
+        path: [label(path), *_cells(path, numbers), *_difference_cells(path, comparison.differences[path])]
         for path, numbers in comparison.numbers.items()
-        if not _is_control_in_detail(path)
-    ]
+        if not _is_in_detail(path)
+    }
+    main = [row for path, row in rows.items() if is_headline(path)]
+    rest = [row for path, row in rows.items() if not is_headline(path)]
     parts = [f"# {' against '.join(comparison.names)}", _READING, *comparison.remarks]
     if chart:
         parts.append(f"![{_CHART_CAPTION}]({CHART}.png)\n\n*{_CHART_CAPTION}*")
-    return "\n\n".join([*parts, table(header, rows)]) + "\n"
+    parts += [table(header, main)] if main else []
+    parts += ["## The other numbers", table(header, rest)] if rest else []
+    return "\n\n".join(parts) + "\n"
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
@@ -75,8 +90,8 @@ def draw(comparison: Comparison, figure: Figure) -> None:
     draw_points(figure, [words(path) for path in paths], series)
 
 
-def _is_control_in_detail(path: TreePath) -> bool:
-    return _is_control(path) and (is_part(path) or "models" in path)
+def _is_in_detail(path: TreePath) -> bool:
+    return (_is_control(path) or is_gain(path)) and (is_part(path) or "models" in path)
 
 
 def _is_control(path: TreePath) -> bool:

@@ -208,6 +208,24 @@ def test_controls_are_shown_and_none_of_them_is_the_best(pairs: Dataset, tmp_pat
     assert "| counterfactual: accuracy | **100.0 %" in page
 
 
+def test_the_page_begins_with_the_headline_numbers_and_leaves_gains_on_parts_to_the_json(
+    phantom_splits: dict[str, Dataset], tmp_path: Path
+) -> None:
+    for seed, name in enumerate("ab"):
+        run(RandomModel(seed), phantom_splits, ["structure", "counterfactual"], tmp_path / name, n_bootstrap=20)
+    comparison = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=20)
+    write_comparison(comparison, tmp_path / "both")
+    first, _, rest = (tmp_path / "both" / "comparison.md").read_text().partition("## The other numbers")
+    rows = [line.split(" | ")[0] for line in first.splitlines() if line.startswith("| ")]
+    assert rows[2:4] == ["| structure: accuracy", "| counterfactual: accuracy"]
+    assert "| structure: gain over blind |" in rest
+    assert "| structure: reverse sentence |" in rest
+    assert "gain over blind: " not in rest
+    written = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    assert set(written["numbers"]) == set(written["differences"]) == {".".join(path) for path in comparison.numbers}
+    assert "structure.gain_over_blind.by_perturbation.reverse_sentence" in written["numbers"]
+
+
 def test_two_perfect_areas_differ_by_what_unseen_studies_may_change(tmp_path: Path) -> None:
     targets, studies = [True] * 4 + [False] * 6, [f"study-{case}" for case in range(10)]
     for name in "ab":
