@@ -1,5 +1,11 @@
-"""No test reaches the network; those that speak to a Hub bring their own."""
+"""No test reaches the network; those that speak to a Hub bring their own. Each test process keeps to a core of its own."""
 
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported
+
+worker = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1, ...
+if worker is not None and hasattr(os, "sched_setaffinity"):
+    # Before torch counts its threads: threads that outnumber the cores wait for each other by spinning.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
