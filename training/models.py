@@ -166,7 +166,8 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     _freeze(model, arguments.freeze)
-    return model
+    # Convolutions train in less time with their channels innermost: a small ResNet in half on a CPU.
+    return model.to(memory_format=torch.channels_last)
 
 
 def check_fit(model: PRDModel, processor: PRDProcessor, train: Iterable[dict[str, Any]], max_length: int) -> None:
