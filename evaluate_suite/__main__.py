@@ -1,15 +1,16 @@
-"""Command line: `python -m evaluate_suite` and `run`, `compare`, `balanced` or `push`, each with --help."""
+"""Command line: `python -m evaluate_suite` and `run`, `compare`, `balanced`, `tables` or `push`, each with --help."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-# Each module offers `add_arguments(parser)` and `run(args)`, and is imported only when it is asked for.
+# Each module offers `add_arguments(parser)` and `run(args)`, which may return a status; it is imported when asked for.
 COMMANDS = {
     "run": ("evaluate_suite.run_command", "evaluate a model on a dataset and write a report"),
     "compare": ("evaluate_suite.compare_command", "set reports beside each other"),
     "balanced": ("evaluate_suite.balanced_command", "list the counterfactuals that language does not give away"),
+    "tables": ("evaluate_suite.tables_command", "make the paper's tables, training what they need"),
     "push": ("evaluate_suite.push", "upload a metric as a Space"),
 }
 
@@ -21,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process by default.
 
     Returns:
-        The exit status: 0 when all went well, 2 for bad input, or where nothing could be computed from it (one line on
-        standard error says what).
+        The exit status: 0 when all went well, 1 when a part of `tables` failed, 2 for bad input, or where nothing could
+        be computed from it (one line on standard error says what).
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m evaluate_suite", description=__doc__.splitlines()[0])
@@ -35,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        status = args.run(args)
     except (ValueError, OSError, ImportError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.arguments import DEFAULT_RECIPE, parse_recipe
-from training.recipe_files import with_bases
+from training.recipe_files import recipe_keys, with_bases
 
 RECIPES = DEFAULT_RECIPE.parent
 PRD = {"alpha": 0.1, "beta": 0.1, "local_variant": "paper", "temperature": 0.07, "sentence_sampling": False}
@@ -90,3 +90,16 @@ def test_an_unknown_key_of_a_file_that_extends_is_named(tmp_path: Path, capsys: 
     with pytest.raises(SystemExit):
         parse_recipe(["--config", str(own)])
     assert "did you mean alpha" in capsys.readouterr().err
+
+
+def test_the_keys_of_a_file_are_those_of_its_bases_and_its_own_over_them(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", "alpha: 0.2\nbeta: 0.3\naugmentation: {shear: 2, scale: 1}\n")
+    own = write(tmp_path, "own.yaml", "extends: base.yaml\nbeta: 0.4\naugmentation: {shear: 3}\n")
+    assert recipe_keys(own) == {"alpha": 0.2, "beta": 0.4, "augmentation": {"shear": 3}}
+
+
+def test_what_sets_no_keys_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no recipe at"):
+        recipe_keys(tmp_path / "nowhere.yaml")
+    with pytest.raises(ValueError, match="sets no keys"):
+        recipe_keys(write(tmp_path, "empty.yaml", "\n"))

@@ -1,0 +1,130 @@
+"""What a cell measured, and what several seeds come to."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student
+
+from ..statistics import Measurement
+from ..tree import is_measurement, node_at, reasons
+from .plan import EVALUATE, PRETRAIN
+
+Numbers = dict[str, Measurement]
+
+_OF_PAIRS = {
+    "accuracy": ("test", "accuracy"),
+    "macro_f1": ("test", "macro_f1"),
+    "majority": ("test", "majority", "accuracy"),
+}
+_PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "mednli": _OF_PAIRS,
+    "radnli": _OF_PAIRS,
+    "chexpert": {
+        "consolidation": ("test", "accuracy", "Consolidation"),
+        "pleural_effusion": ("test", "accuracy", "Pleural Effusion"),
+        "average": ("test", "accuracy", "mean"),
+        "auroc": ("test", "auroc", "mean"),
+    },
+    EVALUATE: {
+        "structure": ("tasks", "structure", "accuracy"),
+        "structure_blind": ("tasks", "structure", "blind"),
+        "structure_wrong_image": ("tasks", "structure", "wrong_image"),
+        "counterfactual": ("tasks", "counterfactual", "accuracy"),
+        "counterfactual_blind": ("tasks", "counterfactual", "blind"),
+        "counterfactual_wrong_image": ("tasks", "counterfactual", "wrong_image"),
+        "pointing_game": ("tasks", "grounding", "pointing_game"),
+        "pointing_game_wrong_image": ("tasks", "grounding", "wrong_map"),
+    },
+}
+
+
+def results_file(step: str, folder: Path) -> Path:
+    """The file that a cell of this kind ends by writing."""
+    return folder / ("report.json" if step == EVALUATE else "metrics.json")
+
+
+def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
+    """The numbers of a finished cell, and why others of its kind are not among them.
+
+    Args:
+        step: its kind; pre-trainings and stand-ins have no number of a table.
+        folder: where it wrote.
+
+    Raises:
+        ValueError: the file is not there or cannot be read.
+    """
+    if step not in _PLACES:
+        return {}, {}
+    file = results_file(step, folder)
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    said = dict(reasons(tree))
+    numbers: Numbers = {}
+    skipped = {}
+    for name, path in _PLACES[step].items():
+        node = node_at(tree, path)
+        if is_measurement(node):
+            numbers[name] = Measurement(
+                value=node["value"], interval=list(node["interval"]), chance=node["chance"], n=node["n"]
+            )
+        else:
+            skipped[name] = _reason(said, path)
+    return numbers, skipped
+
+
+def _reason(said: Mapping[str, str], path: tuple[str, ...]) -> str:
+    # The reason of the number, or of the task that it belongs to; a report's reasons start below `tasks`.
+    for parts in (path, path[:-1], path[1:], path[1:-1]):
+        if (name := ".".join(parts)) in said:
+            return said[name]
+    return "not among the results"
+
+
+def over_seeds(measured: Mapping[int, Measurement]) -> dict[str, Any]:
+    """One number over the seeds.
+
+    The interval allows for other seeds and for other cases: Student's t of the seeds' mean and the mean half-width of
+    the seeds' own bootstrap intervals, each to its side, added as independent. With one seed it is that seed's own.
+
+    Args:
+        measured: by seed, at least one.
+
+    Returns:
+        `mean`, `deviation` (None of one seed), `interval`, `chance`, `n` cases, and `seeds`, each with its value,
+        interval and n.
+    """
+    values = [number["value"] for number in measured.values()]
+    mean = statistics.fmean(values)
+    low, high = (
+        statistics.fmean(abs(number["value"] - number["interval"][side]) for number in measured.values())
+        for side in (0, 1)
+    )
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    of_seeds = 0.0
+    if deviation is not None:
+        of_seeds = float(student.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
+    bounds = [mean - math.hypot(low, of_seeds), mean + math.hypot(high, of_seeds)]
+    first = next(iter(measured.values()))
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "interval": [max(0.0, bounds[0]), min(1.0, bounds[1])],
+        "chance": first["chance"],
+        "n": first["n"],
+        "seeds": {
+            str(seed): {key: number[key] for key in ("value", "interval", "n")} for seed, number in measured.items()
+        },
+    }
+
+
+def is_finished(step: str, folder: Path) -> bool:
+    """Whether what other cells read of a finished one is still there."""
+    if step == PRETRAIN:
+        return (folder / "config.json").is_file() and results_file(step, folder).is_file()
+    return folder.is_dir()

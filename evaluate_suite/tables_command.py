@@ -1,0 +1,112 @@
+"""`python -m evaluate_suite tables`: the paper's Tables II, III and IV, ours beside the paper's numbers."""
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from .tables.assembly import assemble
+from .tables.corpora import CORPORA, given_corpora
+from .tables.output import write_tables
+from .tables.plan import ROOT, Plan, make_plan, recipe_files
+from .tables.runner import FAILED, Runner, Store, changed_cells, claimed, is_done, shown_command
+
+RECIPES = "convirt,gloria,gloria_original,prd_without_local,prd"
+_FOLDERS = {"small": ROOT / "recipes" / "small", "paper": ROOT / "recipes"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    corpora = "; ".join(f"{name}: {what}" for name, what in CORPORA.items())
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="of data, runs, results and tables; a call goes on"
+    )
+    parser.add_argument(
+        "--scale", choices=sorted(_FOLDERS), default="small", help="whose recipes, and what is missing"
+    )
+    parser.add_argument("--recipes", default=RECIPES, metavar="A,B", help=f"names or .yaml files ({RECIPES})")
+    parser.add_argument("--data", nargs="+", default=[], metavar="NAME=DIR_OR_ID", help=corpora)
+    parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="of training and fine-tuning (0,1,2)")
+    parser.add_argument("--finetuning", type=Path, metavar="DIR", help="of nli.yaml and chexpert.yaml; the scale's")
+    parser.add_argument("--jobs", type=int, metavar="N", help="rows at once; small: one a core, at most 2; paper: 1")
+    parser.add_argument("--redo_changed", action="store_true", help="do cells whose settings changed again")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be run, and run nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is not done, write the tables, and print where they lie.
+
+    Returns:
+        0, or 1 where a cell failed.
+
+    Raises:
+        ValueError: a recipe, a corpus or a seed is not one, or a cell was done with other settings.
+        OSError: something cannot be written.
+    """
+    out = Path(args.out).resolve()
+    plan = _plan(args, out)
+    store = Store(out)
+    changed = changed_cells(plan, store)
+    if args.dry_run:
+        _print_plan(plan, store, changed, out)
+        return 0
+    with claimed(out) as lock:
+        if changed and not args.redo_changed:
+            name, what = next(iter(changed.items()))
+            raise ValueError(
+                f"{name} was done with other settings ({what}), and {len(changed) - 1} others: set it back, choose "
+                "another --out, or say --redo_changed"
+            )
+        for cell in plan.cells:
+            if cell.name in changed:
+                print(f"{cell.name}: done again, {changed[cell.name]}")
+                store.forget(cell)
+        signal.signal(signal.SIGTERM, _interrupt)
+        results = Runner(plan, out, args.jobs or _default_jobs(args.scale), lock).run()
+        write_tables(assemble(plan, results), out)
+    failed = [name for name, result in results.items() if result["status"] == FAILED]
+    print(out / "tables.md")
+    for name in failed:
+        print(f"failed: {name}: {results[name]['error']}")
+    return 1 if failed else 0
+
+
+def _plan(args: argparse.Namespace, out: Path) -> Plan:
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"jobs: {args.jobs} is below 1")
+    folder = _FOLDERS[args.scale]
+    names = [name.strip() for name in args.recipes.split(",")]
+    files = recipe_files(names, folder)
+    finetuning = args.finetuning or folder / "finetune"
+    return make_plan(files, finetuning, given_corpora(args.data), _seeds(args.seeds), args.scale, out)
+
+
+def _seeds(given: str) -> list[int]:
+    names = [name.strip() for name in given.split(",")]
+    for name in names:
+        if not name.isdecimal():
+            raise ValueError(f"seeds: {name!r} is no whole number; give them as 0,1,2")
+        if names.count(name) > 1:
+            raise ValueError(f"seeds: {name} stands twice")
+    return [int(name) for name in names]
+
+
+def _default_jobs(scale: str) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2, cores) if scale == "small" else 1
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_plan(plan: Plan, store: Store, changed: dict[str, str], out: Path) -> None:
+    for cell in plan.cells:
+        if cell.missing is not None:
+            print(f"{cell.name}: not run: {cell.missing}")
+            continue
+        state = "done" if is_done(cell, store.read(cell)) else "to do"
+        if cell.name in changed:
+            state = f"changed, {changed[cell.name]}"
+        print(f"{cell.name}: {state}\n    {shown_command(cell, out)}")
