@@ -62,8 +62,14 @@ def _draw_column(axes: Axes, title: str, rows: list[Tree]) -> None:
             axes.axvline(chance, color="black", linestyle="dotted", label="chance, or the constant answer")
     printed = [(place, row["printed"][title]) for place, row in enumerate(rows) if title in row["printed"]]
     if printed:
-        places, values = zip(*printed, strict=True)
-        axes.plot(values, places, "D", color="tab:orange", markersize=5, label="the paper's")
+        axes.plot(
+            [value for _, value in printed],
+            [place for place, _ in printed],
+            "D",
+            color="tab:orange",
+            markersize=5,
+            label="the paper's",
+        )
     for place, row in enumerate(rows):
         if title in row["missing"] and title not in row["ours"]:
             axes.text(2, place, row["missing"][title]["status"], va="center", fontsize=8, color="gray")

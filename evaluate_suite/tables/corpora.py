@@ -25,7 +25,7 @@ StandIn = tuple[tuple[str, ...], ...]
 
 STAND_INS: Mapping[str, StandIn] = {
     "pairs": (
-        ("phantom", "--train", "4000", "--validation", "200", "--test", "500", "--image_size", "64", "--seed", "0"),
+        ("phantom", "--train", "3000", "--validation", "200", "--test", "500", "--image_size", "64", "--seed", "0"),
     ),
     "mednli": (("phantom_nli", "--train", "12000", "--validation", "600", "--test", "1200", "--seed", "0"),),
     "radnli": (("phantom_nli", "--train", "0", "--validation", "480", "--test", "480", "--seed", "1"),),
