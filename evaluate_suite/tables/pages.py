@@ -90,7 +90,10 @@ def _ours(row: Tree, title: str, scale: int) -> str:
     if number["interval"] is not None:
         low, high = (scale * bound for bound in number["interval"])
         text += f" [{low:.{places}f}, {high:.{places}f}]"
-    return f"{text} ({len(number['seeds'])} seeds)" if missing is not None else text
+    if missing is None:
+        return text
+    found = len(number["seeds"])
+    return f"{text} ({found} of {found + len(missing['seeds'])} seeds)"
 
 
 def _reasons(each: Tree) -> str:

@@ -29,7 +29,7 @@ METHOD_KEYS = frozenset(
 
 _LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "-q", "--num_processes", "1")
 _TASKS = "structure,counterfactual,grounding"
-_NO_PUBLISHED = "the small recipes start from random weights: there are no published encoders of their size"
+_NO_PUBLISHED = "the recipes start from random weights: there are no published encoders of their size"
 
 
 @dataclass(frozen=True)
@@ -173,32 +173,35 @@ def make_plan(
     builder = _Builder(files, recipes, _finetuning_keys(finetuning), finetuning, there, out)
     cells = [cell for corpus in there.values() if corpus.stand_in for cell in builder.data(corpus)]
     for seed in seeds:
-        cells += builder.controls(seed, scale)
+        cells += builder.controls(seed)
         for name in recipes:
             cells += [builder.pretrain(name, seed), *builder.downstream(name, name, seed)]
-    return Plan(scale, tuple(seeds), tuple(_rows(recipes, scale)), tuple(cells), there)
+    return Plan(scale, tuple(seeds), tuple(_rows(recipes)), tuple(cells), there)
 
 
 def _finetuning_keys(folder: Path) -> dict[str, dict[str, Any]]:
     return {kind: recipe_keys(folder / f"{kind}.yaml") for kind in sorted(set(FINETUNINGS.values()))}
 
 
-def _rows(recipes: Mapping[str, Mapping[str, Any]], scale: str) -> list[Row]:
-    start = next(iter(recipes.values()))
-    published = f"{Path(str(start.get('vision_model'))).name} and {start.get('text_model')}"
-    if scale == "small":
-        weights = "drawn at random by the seed, with one seed the same for every row"
-        random = Row(
-            RANDOM, "random initialisation", f"not pre-trained: the weights that the methods start from, {weights}"
-        )
+def _from_scratch(recipes: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(keys.get("vision_model") is None for keys in recipes.values())
+
+
+def _rows(recipes: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    keys = next(iter(recipes.values()))
+    encoders = f"{Path(str(keys.get('vision_model'))).name} and {keys.get('text_model')}"
+    if _from_scratch(recipes):
+        start = "weights drawn at random by the seed, with one seed the same for every row"
+        random, published = f"not pre-trained: {start}", _NO_PUBLISHED
     else:
-        weights = published
-        random = Row(RANDOM, "random initialisation", f"not pre-trained: the architecture of {published}, drawn anew")
-    rows = [random, Row(PUBLISHED, "published encoders, not pre-trained by us", f"{published}, as published")]
-    if scale == "small":
-        rows[1] = Row(PUBLISHED, rows[1].label, _NO_PUBLISHED)
+        start = encoders
+        random, published = f"not pre-trained: the architecture of {encoders}, drawn anew", f"{encoders}, as published"
+    rows = [
+        Row(RANDOM, "random initialisation", random),
+        Row(PUBLISHED, "published encoders, not pre-trained by us", published),
+    ]
     return rows + [
-        Row(name, LABELS.get(name, name), f"pre-trained by the recipe {name}; start: {weights}", keys)
+        Row(name, LABELS.get(name, name), f"pre-trained by the recipe {name}; start: {start}", keys)
         for name, keys in recipes.items()
     ]
 
@@ -242,14 +245,13 @@ class _Builder:
             cells.append(Cell(DATA, step, None, tuple(command), settings, folder, needs))
         return cells
 
-    def controls(self, seed: int, scale: str) -> list[Cell]:
+    def controls(self, seed: int) -> list[Cell]:
         """The rows without pre-training: the start itself, as a model folder, and what is fine-tuned from it."""
         start = self._start(seed)
         cells = [start]
-        if scale == "small":
-            return (
-                cells + self.downstream(RANDOM, START, seed) + self.downstream(PUBLISHED, START, seed, _NO_PUBLISHED)
-            )
+        if _from_scratch(self.recipes):
+            cells += self.downstream(RANDOM, START, seed)
+            return cells + self.downstream(PUBLISHED, START, seed, _NO_PUBLISHED)
         unmeasured = "train.py starts from the published weights; a random start is at chance"
         for cell in self.downstream(RANDOM, START, seed, init="random"):
             cells.append(cell if cell.step != EVALUATE else _without(cell, unmeasured))

@@ -30,7 +30,11 @@ def corpora(names: Sequence[str] = tuple(CORPORA)) -> dict[str, Corpus]:
 
 
 def quick_plan(
-    out: Path, *, there: Sequence[str] = tuple(CORPORA), scale: str = "small", commands: Mapping[str, Any] | None = None
+    out: Path,
+    *,
+    there: Sequence[str] = tuple(CORPORA),
+    scale: str = "small",
+    commands: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The plan of two methods with two seeds.
 

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -70,7 +71,7 @@ def test_what_is_said_of_the_papers_tables_holds():
     assert min(radnli, key=radnli.__getitem__) == "prd_without_local"
     assert round(4.8 * (radnli["prd"] - radnli["gloria"])) == 3
     structure = list(printed("IV", "structure").values())
-    gaps = [after - before for before, after in zip(structure, structure[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(structure)]
     assert (round(min(gaps), 1), round(max(gaps), 1)) == (1.2, 2.7)
     assert all(abs(1.96 * math.sqrt(value * (100 - value) / 469) - 4.5) < 0.1 for value in structure)
     assert all(is_share_of(value, 469, 1) for value in structure)

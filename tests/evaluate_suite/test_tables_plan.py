@@ -1,4 +1,4 @@
-"""Which cells the paper's tables take: methods that start alike, corpora by name, command lines that the programs take."""
+"""Which cells the paper's tables take: methods that start alike, corpora, command lines that the programs take."""
 
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def test_at_small_scale_stand_ins_are_built_for_what_is_not_given(tmp_path: Path
     built = [cell.name for cell in plan.cells if cell.row == "data"]
     assert built == ["data-pairs", "data-radnli", "data-chexpert_source", "data-chexpert"]
     assert plan.cell("prd", "radnli", 0).needs == ("data-radnli", "prd-pretrain-seed0")
-    assert all(cell.missing is None for cell in plan.cells if cell.row != "published")
+    assert all((cell.missing is None) == (cell.row != "published") for cell in plan.cells)
 
 
 def test_at_paper_scale_what_is_not_given_is_said(tmp_path: Path):
@@ -115,11 +115,16 @@ def test_at_paper_scale_what_is_not_given_is_said(tmp_path: Path):
     assert "chexpert=DIR_OR_ID was not given" in str(plan.cell("prd", "chexpert", 0).missing)
     assert "mednli=DIR_OR_ID was not given" in str(plan.cell("prd", "radnli", 0).missing)
     assert not [cell for cell in plan.cells if cell.row == "data"]
+    assert plan.cell("published", "evaluate", 0).missing is None
+    assert "--init random" in " ".join(plan.cell("random", "mednli", 0).command)
+    assert "a random start is at chance" in str(plan.cell("random", "evaluate", 0).missing)
 
 
 def test_what_a_cell_reads_is_part_of_its_settings(tmp_path: Path):
     plan = quick_plan(tmp_path)
     by_name = {cell.name: cell for cell in plan.cells}
     settings = [settings_with_needs(plan.cell(name, "mednli", 0), by_name) for name in METHODS]
-    differing = {key for key in settings[0].keys() | settings[1].keys() if settings[0].get(key) != settings[1].get(key)}
+    differing = {
+        key for key in settings[0].keys() | settings[1].keys() if settings[0].get(key) != settings[1].get(key)
+    }
     assert differing == {"from convirt-pretrain-seed0", "from prd-pretrain-seed0"}

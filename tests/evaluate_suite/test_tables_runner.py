@@ -15,7 +15,9 @@ from evaluate_suite.tables.output import write_tables
 from evaluate_suite.tables.plan import Plan
 from evaluate_suite.tables.runner import Store, changed_cells, claimed
 
-FAILS = "import sys; print('some line'); print('error: data: it is broken', file=sys.stderr); print('more'); sys.exit(2)"
+FAILS = (
+    "import sys; print('some line'); print('error: data: it is broken', file=sys.stderr); print('more'); sys.exit(2)"
+)
 
 
 def test_every_cell_is_run_once_and_kept(tmp_path: Path):

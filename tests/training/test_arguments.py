@@ -13,7 +13,7 @@ from training.arguments import (
     parse_recipe,
 )
 
-RECIPES = sorted(DEFAULT_RECIPE.parent.rglob("*.yaml"))
+RECIPES = sorted(path for path in DEFAULT_RECIPE.parent.rglob("*.yaml") if path.parent.name != "finetune")
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
