@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process by default.
 
     Returns:
-        The exit status: 0 when all went well, 1 when a part of `tables` failed, 2 for bad input, or where nothing could
-        be computed from it (one line on standard error says what).
+        The exit status: 0 when all went well, 1 or 130 when a part of `tables` failed or it was stopped, 2 for bad
+        input, or where nothing could be computed from it (one line on standard error says what).
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="python -m evaluate_suite", description=__doc__.splitlines()[0])

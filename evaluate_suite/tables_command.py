@@ -3,6 +3,9 @@
 import argparse
 import os
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what is not done, write the tables, and print where they lie.
 
     Returns:
-        0, or 1 where a cell failed.
+        0, 1 where a cell failed, or 130 where the run was interrupted.
 
     Raises:
         ValueError: a recipe, a corpus or a seed is not one, or a cell was done with other settings.
@@ -54,16 +57,21 @@ def run(args: argparse.Namespace) -> int:
     with claimed(out) as lock:
         if changed and not args.redo_changed:
             name, what = next(iter(changed.items()))
+            more = f", and so were {len(changed) - 1} more" if len(changed) > 1 else ""
             raise ValueError(
-                f"{name} was done with other settings ({what}), and {len(changed) - 1} others: set it back, choose "
-                "another --out, or say --redo_changed"
+                f"{name} was done with other settings ({what}){more}: set it back, choose another --out, or say "
+                "--redo_changed"
             )
         for cell in plan.cells:
             if cell.name in changed:
                 print(f"{cell.name}: done again, {changed[cell.name]}")
                 store.forget(cell)
-        signal.signal(signal.SIGTERM, _interrupt)
-        results = Runner(plan, out, args.jobs or _default_jobs(args.scale), lock).run()
+        try:
+            with _ended_by_signal():
+                results = Runner(plan, out, args.jobs or _default_jobs(args.scale), lock).run()
+        except KeyboardInterrupt:
+            print("stopped; the same call goes on", file=sys.stderr)
+            return 128 + signal.SIGINT
         write_tables(assemble(plan, results), out)
     failed = [name for name, result in results.items() if result["status"] == FAILED]
     print(out / "tables.md")
@@ -95,6 +103,16 @@ def _seeds(given: str) -> list[int]:
 def _default_jobs(scale: str) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(2, cores) if scale == "small" else 1
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    # A polite kill ends what was started, as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(signum: int, frame: Any) -> None:

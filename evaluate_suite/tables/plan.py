@@ -235,7 +235,7 @@ class _Builder:
         calls = STAND_INS[corpus.name]
         for place, call in enumerate(calls):
             last = place == len(calls) - 1
-            step = corpus.name if last else f"{corpus.name}_source"
+            step = _build_step(corpus.name) if last else f"{_build_step(corpus.name)}_source"
             folder = Path(corpus.source) if last else Path(f"{corpus.source}-source")
             command = [sys.executable, "-m", "datasets_scripts", "build", *call, "--out", str(folder), "--overwrite"]
             if cells:
@@ -321,13 +321,22 @@ class _Builder:
         missing = f"no corpus: --data {not_given[0]}=DIR_OR_ID was not given" if not_given else None
         known = {name: self.corpora[name] for name in corpora if name in self.corpora}
         settings = {**settings, "seed": seed} | {f"data.{name}": corpus.identity for name, corpus in known.items()}
-        needs = [Cell(DATA, name, None, (), {}, folder).name for name, corpus in known.items() if corpus.stand_in]
+        needs = [
+            Cell(DATA, _build_step(name), None, (), {}, folder).name
+            for name, corpus in known.items()
+            if corpus.stand_in
+        ]
         if start is not None:
             needs.append(start)
         return Cell(row, step, seed, tuple(command), settings, folder, tuple(needs), missing)
 
     def _folder(self, row: str, step: str, seed: int) -> Path:
         return self.out / "runs" / row / f"seed-{seed}" / step
+
+
+def _build_step(corpus: str) -> str:
+    # Not the corpus's name alone, which is that of the fine-tuning.
+    return f"build_{corpus}"
 
 
 def _without(cell: Cell, missing: str) -> Cell:

@@ -219,14 +219,15 @@ class Runner:
                 pass_fds=(self.lock.fileno(),),
             )
             self._processes.add(process)
+            if self._stopped:
+                _end(process)
         return process
 
     def _stop(self) -> None:
         self._stopped = True
         with self._guard:
             for process in self._processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
+                _end(process)
 
     def _described(self, cell: Cell, status: str) -> Result:
         return {
@@ -246,6 +247,11 @@ class Runner:
     def _say(self, line: str) -> None:
         with self._guard:
             print(line, file=sys.stderr, flush=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def last_error(log: Path, status: int) -> str:

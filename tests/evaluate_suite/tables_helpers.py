@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluate_suite.tables.corpora import CORPORA, Corpus
 from evaluate_suite.tables.numbers import results_file
-from evaluate_suite.tables.plan import EVALUATE, PRETRAIN, ROOT, Cell, Plan, make_plan, recipe_files
+from evaluate_suite.tables.plan import DATA, EVALUATE, PRETRAIN, ROOT, Cell, Plan, make_plan, recipe_files
 from evaluate_suite.tables.runner import Result, Runner, claimed
 
 SMALL = ROOT / "recipes" / "small"
@@ -73,6 +73,8 @@ def _command(cell: Cell, out: Path, commands: Mapping[str, Any]) -> tuple[str, .
     if cell.name in commands:
         return (sys.executable, "-S", "-c", commands[cell.name])
     files = {str(results_file(cell.step, cell.folder)): json.dumps(_results(cell))}
+    if cell.row == DATA:
+        files = {str(cell.folder / "README.md"): "a dataset"}
     if cell.step == PRETRAIN:
         files[str(cell.folder / "config.json")] = "{}"
     return (sys.executable, "-S", "-c", _WRITES, cell.name, str(out / "ran.txt"), json.dumps(files))

@@ -1,15 +1,19 @@
 """`python -m evaluate_suite tables`: bad input, a plan that is not run, and the whole on a tiny recipe."""
 
 import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from tables_helpers import SMALL
+from tables_helpers import SMALL, quick_plan, ran, run_plan
 from tiny_recipe import TINY_RECIPE
 
 from datasets_scripts import phantom, phantom_nli
 from evaluate_suite.__main__ import main
+from evaluate_suite.tables.runner import Runner
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -46,6 +50,44 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path: Path, capsys
     assert "published-mednli-seed3: not run" in printed
     assert str(tmp_path) not in printed
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_in_one_line(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Runner, "run", lambda runner: os.kill(os.getpid(), number))
+    assert main(["tables", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "stopped; the same call goes on\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "tables.md").exists()
+
+
+def test_what_changed_is_done_again_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    plan = quick_plan(tmp_path)
+    run_plan(plan, tmp_path)
+    cell = plan.cell("prd", "mednli", 0)
+    cells = tuple(
+        replace(each, settings={**each.settings, "seed": 9}) if each == cell else each for each in plan.cells
+    )
+    monkeypatch.setattr("evaluate_suite.tables_command.make_plan", lambda *given: replace(plan, cells=cells))
+    capsys.readouterr()
+    assert "prd-mednli-seed0 was done with other settings (seed was 0 and is 9): set" in error_of(
+        capsys, "--out", tmp_path
+    )
+    before = len(ran(tmp_path))
+    assert main(["tables", "--out", str(tmp_path), "--redo_changed"]) == 0
+    assert "prd-mednli-seed0: done again, seed was 0 and is 9" in capsys.readouterr().out
+    assert ran(tmp_path)[before:] == ["prd-mednli-seed0"]
+
+
+def test_a_failed_cell_gives_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    plan = quick_plan(tmp_path, commands={"prd-mednli-seed0": "raise SystemExit('error: it is broken')"})
+    monkeypatch.setattr("evaluate_suite.tables_command.make_plan", lambda *given: plan)
+    assert main(["tables", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [str(tmp_path / "tables.md"), "failed: prd-mednli-seed0: error: it is broken (status 1)"]
 
 
 @pytest.fixture(scope="module")

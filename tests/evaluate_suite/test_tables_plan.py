@@ -104,8 +104,8 @@ def test_a_folder_is_known_by_what_it_holds(tmp_path: Path):
 def test_at_small_scale_stand_ins_are_built_for_what_is_not_given(tmp_path: Path):
     plan = plan_of(SMALL, "small", tmp_path, ("mednli",))
     built = [cell.name for cell in plan.cells if cell.row == "data"]
-    assert built == ["data-pairs", "data-radnli", "data-chexpert_source", "data-chexpert"]
-    assert plan.cell("prd", "radnli", 0).needs == ("data-radnli", "prd-pretrain-seed0")
+    assert built == ["data-build_pairs", "data-build_radnli", "data-build_chexpert_source", "data-build_chexpert"]
+    assert plan.cell("prd", "radnli", 0).needs == ("data-build_radnli", "prd-pretrain-seed0")
     assert all((cell.missing is None) == (cell.row != "published") for cell in plan.cells)
 
 

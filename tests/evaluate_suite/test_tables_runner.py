@@ -30,6 +30,21 @@ def test_every_cell_is_run_once_and_kept(tmp_path: Path):
     assert ran(tmp_path) == began
 
 
+def test_stand_ins_are_built_before_what_reads_them(tmp_path: Path):
+    plan = quick_plan(tmp_path, there=("mednli",))
+    results = run_plan(plan, tmp_path)
+    built = ["data-build_chexpert", "data-build_chexpert_source", "data-build_pairs", "data-build_radnli"]
+    assert sorted(ran(tmp_path)[:4]) == built
+    assert {results[name]["status"] for name in built} == {"done"}
+    assert results["prd-radnli-seed1"]["status"] == "done"
+
+
+def test_what_needs_a_stand_in_that_failed_is_not_run(tmp_path: Path):
+    results = run_plan(quick_plan(tmp_path, there=(), commands={"data-build_mednli": FAILS}), tmp_path)
+    assert results["prd-radnli-seed0"]["error"] == "needs data-build_mednli, which failed"
+    assert results["prd-chexpert-seed0"]["status"] == "done"
+
+
 def test_more_seeds_are_added_to_those_there(tmp_path: Path):
     plan = quick_plan(tmp_path)
     run_plan(replace(plan, seeds=(0,), cells=tuple(cell for cell in plan.cells if cell.seed == 0)), tmp_path)
