@@ -1,4 +1,4 @@
-"""No test reaches the network; those that speak to a Hub bring their own. Each test process keeps to a core of its own."""
+"""No test reaches the network; those that speak to a Hub bring their own. Each test process has a core of its own."""
 
 import os
 
