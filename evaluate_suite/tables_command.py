@@ -66,11 +66,13 @@ def run(args: argparse.Namespace) -> int:
             if cell.name in changed:
                 print(f"{cell.name}: done again, {changed[cell.name]}")
                 store.forget(cell)
+        runner = Runner(plan, out, args.jobs or _default_jobs(args.scale), lock)
         try:
             with _ended_by_signal():
-                results = Runner(plan, out, args.jobs or _default_jobs(args.scale), lock).run()
+                results = runner.run()
         except KeyboardInterrupt:
-            print("stopped; the same call goes on", file=sys.stderr)
+            write_tables(assemble(plan, runner.so_far()), out)
+            print(f"stopped; {out / 'tables.md'} has what was done, and the same call goes on", file=sys.stderr)
             return 128 + signal.SIGINT
         write_tables(assemble(plan, results), out)
     failed = [name for name, result in results.items() if result["status"] == FAILED]

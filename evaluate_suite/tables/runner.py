@@ -138,7 +138,11 @@ class Runner:
         self._stopped = False
 
     def run(self) -> dict[str, Result]:
-        """Runs what is not done, and gives every cell's result by its name."""
+        """Runs what is not done, and gives every cell's result by its name.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted, and has ended what it started; `so_far` has what was done.
+        """
         data = [cell for cell in self.plan.cells if cell.row == DATA]
         others = [cell for cell in self.plan.cells if cell.row != DATA]
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -151,7 +155,17 @@ class Runner:
             except BaseException:
                 self._stop()
                 raise
-        return {cell.name: self.results[cell.name] for cell in self.plan.cells}
+        return self.so_far()
+
+    def so_far(self) -> dict[str, Result]:
+        """Every cell's result by its name; one that was not reached is `not run`, unless it was done before."""
+        return {cell.name: self.results.get(cell.name) or self._unreached(cell) for cell in self.plan.cells}
+
+    def _unreached(self, cell: Cell) -> Result:
+        before = None if cell.missing is not None else self.store.read(cell)
+        if before is not None and is_done(cell, before):
+            return before
+        return self._not_run(cell, cell.missing or "the run was stopped before it ended")
 
     @staticmethod
     def _first_place(cell: Cell, cells: list[Cell]) -> int:
@@ -159,8 +173,11 @@ class Runner:
 
     def _run_chain(self, cells: list[Cell]) -> None:
         for cell in cells:
+            if self._stopped:
+                return
+            result = self._result(cell)
             if not self._stopped:
-                self.results[cell.name] = self._result(cell)
+                self.results[cell.name] = result
 
     def _result(self, cell: Cell) -> Result:
         if cell.missing is not None:

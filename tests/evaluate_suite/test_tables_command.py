@@ -59,9 +59,10 @@ def test_a_signal_ends_the_run_in_one_line(
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Runner, "run", lambda runner: os.kill(os.getpid(), number))
     assert main(["tables", "--out", str(tmp_path)]) == 130
-    assert capsys.readouterr().err == "stopped; the same call goes on\n"
+    page = tmp_path / "tables.md"
+    assert capsys.readouterr().err == f"stopped; {page} has what was done, and the same call goes on\n"
     assert signal.getsignal(signal.SIGTERM) == before
-    assert not (tmp_path / "tables.md").exists()
+    assert "the run was stopped before it ended" in page.read_text()
 
 
 def test_what_changed_is_done_again_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
