@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_helpers import file_hashes, load
+from dataset_helpers import file_hashes, licence_in, load
 
 from benchmarks.phantom_inference import ngram_accuracy, one_pair_a_block
 from datasets_scripts.__main__ import main
@@ -149,7 +149,25 @@ def test_its_jsonl_files_are_read_as_mednlis_and_the_card_says_that_they_are_not
     ours, read = load(tmp_path / "out"), load(tmp_path / "mednli")
     assert {split: list(rows) for split, rows in ours.items()} == {split: list(rows) for split, rows in read.items()}
     card = (tmp_path / "mednli" / "README.md").read_text()
-    assert "**72 of the pairs are synthetic: PhantomNLI's" in card
+    assert "# PhantomNLI in MedNLI's form" in card
+    assert "The sentences are synthetic: written by a program, not MedNLI's." in card
+
+
+def test_its_pairs_in_mednlis_files_keep_their_own_licence(tmp_path: Path):
+    build(tmp_path / "out", "--jsonl", str(tmp_path / "files"))
+    main(["build", "mednli", "--source", str(tmp_path / "files"), "--out", str(tmp_path / "mednli")])
+
+    assert licence_in(tmp_path / "mednli") == ("apache-2.0", None, None)
+    assert "PhysioNet" not in (tmp_path / "mednli" / "README.md").read_text()
+
+
+def test_its_pairs_are_not_mixed_with_a_corpuss(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    build(tmp_path / "out", "--jsonl", str(tmp_path / "files"))
+    pair = {"sentence1": "A.", "sentence2": "B.", "gold_label": "neutral", "pairID": "real-7"}
+    (tmp_path / "files" / "mli_dev_v1.jsonl").write_text(json.dumps(pair) + "\n")
+
+    assert main(["build", "mednli", "--source", str(tmp_path / "files"), "--out", str(tmp_path / "mednli")]) == 2
+    assert "is PhantomNLI's and 'real-7' is not" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_line_of_its_files_has_mednlis_keys(tmp_path: Path):
