@@ -88,7 +88,7 @@ def check_fit(classifier: Classifier, task: Task) -> None:
     try:
         with torch.inference_mode():
             classifier.model.eval()(**inputs)
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"model: it does not take this data: {error}") from error
 
 

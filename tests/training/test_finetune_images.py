@@ -6,11 +6,20 @@ import pytest
 import torch
 from datasets import Dataset
 from finetune_helpers import FEATURES, LABELS, image_rows, metrics, run_finetune, save_prd, write_images
-from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
+from transformers import (
+    CLIPConfig,
+    CLIPForImageClassification,
+    CLIPModel,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTImageProcessorPil,
+)
 
 from datasets_scripts import phantom
 from modeling_prd import PRDForImageClassification
+from training.finetuning.arguments import ClassifierArguments
 from training.finetuning.images import ImageTask
+from training.finetuning.models import load_classifier
 from training.finetuning.task import Splits, draw_groups, hold_out
 
 
@@ -102,6 +111,47 @@ def test_a_checkpoint_of_transformers_starts_a_run_too(images: Path, tmp_path: P
         *("--max_steps", 2),
     )
     assert ResNetForImageClassification.from_pretrained(run).config.num_labels == 2
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dual encoder, whose image classifier names its encoder otherwise than the checkpoint's prefix."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("clip")
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text, vision = {**sizes, "vocab_size": 40}, {**sizes, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [(["--method", "linear_probe"], ["classifier."]), (["--lora_r", 2], ["classifier.", "self_attn."])],
+)
+def test_half_a_dual_encoder_is_probed_and_adapted(
+    clip: Path, images: Path, tmp_path: Path, arguments: list[object], changed: list[str]
+):
+    run = tmp_path / "run"
+    run_finetune(
+        *("--task", "chexpert", "--model", clip, "--data", images, "--output_dir", run),
+        *("--max_steps", 2, "--learning_rate", 1e-2, *arguments),
+    )
+    after = CLIPForImageClassification.from_pretrained(run).state_dict()
+    before = CLIPForImageClassification.from_pretrained(clip, num_labels=2).state_dict()
+    names = [name for name in after if not torch.equal(after[name], before[name])]
+    assert all(any(part in name for part in changed) for name in names)
+    assert all(any(part in name for name in names) for part in changed)
+
+
+def test_a_dual_encoder_without_a_weight_of_its_image_half_is_refused(clip: Path):
+    state = CLIPModel.from_pretrained(clip).state_dict()
+    lacking = {name: value for name, value in state.items() if "vision_model.encoder" not in name}
+    broken = clip.parent / "broken"
+    CLIPModel.from_pretrained(clip).save_pretrained(broken, state_dict=lacking)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(broken)
+    with pytest.raises(ValueError, match=r"weights of CLIPForImageClassification, such as 'vision_model\."):
+        load_classifier(ClassifierArguments(model=str(broken)), LABELS, "multi_label_classification")
 
 
 def test_a_linear_probe_leaves_weights_and_running_statistics_as_they_are(prd: Path, images: Path, tmp_path: Path):

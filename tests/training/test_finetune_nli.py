@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from finetune_helpers import metrics, run_finetune, save_bert, save_prd, write_mednli, write_radnli
-from transformers import AutoTokenizer, BertForSequenceClassification
+from finetune_helpers import WORDS, metrics, run_finetune, save_bert, save_prd, write_mednli, write_radnli
+from transformers import (
+    AutoTokenizer,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    GPT2Model,
+)
 
 from modeling_prd import PRDForSequenceClassification
+from training.models import build_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,20 @@ def test_a_checkpoint_of_transformers_starts_a_run_too(mednli: Path, tmp_path: P
     )
     model = BertForSequenceClassification.from_pretrained(run)
     assert model.config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
+
+
+def test_a_decoder_without_a_padding_token_starts_a_run_too(mednli: Path, tmp_path: Path):
+    checkpoint, run = tmp_path / "gpt2", tmp_path / "run"
+    tokenizer = build_tokenizer([" ".join(WORDS)], 200, 64)
+    tokenizer.eos_token, tokenizer.pad_token = tokenizer.sep_token, None
+    sizes = {"vocab_size": len(tokenizer), "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    GPT2Model(GPT2Config(**sizes)).save_pretrained(checkpoint)
+    tokenizer.save_pretrained(checkpoint)
+    run_finetune(
+        *("--task", "mednli", "--model", checkpoint, "--data", mednli, "--output_dir", run),
+        *("--max_steps", 2),
+    )
+    assert GPT2ForSequenceClassification.from_pretrained(run).config.pad_token_id == tokenizer.sep_token_id
 
 
 def test_random_weights_are_not_the_checkpoints(prd: Path, mednli: Path, tmp_path: Path):

@@ -192,13 +192,28 @@ def _transformers(
     if images:
         prepare = ImagePreparation(AutoImageProcessor.from_pretrained(name, backend="pil"), _mode(config))
     else:
-        prepare = TextPreparation(AutoTokenizer.from_pretrained(name), _longest(config, max_length))
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        if tokenizer.pad_token is None:  # as decoders have it; their classifiers read the last token before padding
+            tokenizer.pad_token = tokenizer.eos_token
+        if config.get_text_config().pad_token_id is None:
+            config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        prepare = TextPreparation(tokenizer, _longest(config, max_length))
     model, new = _load(auto, config, arguments, None)
-    encoder = model.base_model_prefix
+    encoders = _encoders(model)
     heads = tuple(
-        name for name, child in model.named_children() if name != encoder and any(True for _ in child.parameters())
+        name
+        for name, child in model.named_children()
+        if name not in encoders and any(True for _ in child.parameters())
     )
-    return Classifier(model, prepare, (encoder,), heads, new)
+    return Classifier(model, prepare, encoders, heads, new)
+
+
+def _encoders(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the sub-modules that a classifier of transformers shares with its checkpoint."""
+    if hasattr(model, model.base_model_prefix):
+        return (model.base_model_prefix,)
+    # One half of a dual encoder, as in CLIPForImageClassification, stands under its own name.
+    return tuple(name for name, child in model.named_children() if isinstance(child, PreTrainedModel))
 
 
 def _load(
@@ -218,11 +233,11 @@ def _load(
     finally:
         logging.set_verbosity(verbosity)
     new = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
-    encoder = model.base_model_prefix
+    encoders = tuple(f"{name}." for name in _encoders(model))
     lost = [
         key
         for key in new
-        if not _POOLER.search(key) and (not key.startswith(f"{head}.") if head else key.startswith(f"{encoder}."))
+        if not _POOLER.search(key) and (not key.startswith(f"{head}.") if head else key.startswith(encoders))
     ]
     if lost:
         raise ValueError(
