@@ -1,9 +1,6 @@
 """Saved classifiers in a process without this project: automatic classes, pipelines and `evaluate`'s evaluators."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from PIL import Image
 from tiny_models import IMAGE_SIZE, bert_config, modernbert_config, resnet_config, vit_config
 from tiny_processors import word_piece
 from transformers import BatchEncoding, PreTrainedConfig, ViTImageProcessorPil
+from without_project import ACCURACY, run_without_project
 
 from modeling_prd import (
     PRDConfig,
@@ -31,54 +29,21 @@ PAIRS = [
 NLI_NAMES = {0: "entailment", 1: "neutral", 2: "contradiction"}
 OBSERVATIONS = {0: "Consolidation", 1: "Pleural Effusion"}
 PRELUDE = """
-import sys
-
-class Blocked:  # an editable installation would let it in
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "modeling_prd":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
 import json
 from datasets import Dataset, Features, Image, Value
 from evaluate import evaluator
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-sys.path.insert(0, ".")  # the metric, which stands beside the script
-
 def answer(**values):
-    json.dump(values, open("answer.json", "w"))
-"""
-METRIC = """
-import evaluate
-from datasets import Features, Value
-
-class Accuracy(evaluate.Metric):
-    def _info(self):
-        features = Features({"predictions": Value("int64"), "references": Value("int64")})
-        return evaluate.MetricInfo(description="", citation="", features=features)
-
-    def _compute(self, predictions, references):
-        return {"accuracy": sum(a == b for a, b in zip(predictions, references)) / len(references)}
+    print(json.dumps(values))
 """
 
 
 def run_elsewhere(script: str, folder: Path) -> dict[str, Any]:
     """Run a script beside `model/`, with no project to import, and return what it answers."""
-    (folder / "accuracy.py").write_text(METRIC)
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    process = subprocess.run(
-        [sys.executable, "-I", "-c", PRELUDE + script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads((folder / "answer.json").read_text())
+    (folder / "accuracy.py").write_text(ACCURACY)
+    return json.loads(run_without_project(PRELUDE + script, folder))
 
 
 def probabilities(scores: list[dict[str, Any]], names: dict[int, str]) -> torch.Tensor:

@@ -1,25 +1,17 @@
 """A saved folder is enough: a process without this project loads it from there, offline, and gets the same numbers."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import tiny_batch, tiny_model
+from without_project import run_without_project
 
 from modeling_prd import PRDConfig, PRDModel
 
 SCRIPT = """
 import sys
 
-class Blocked:  # an editable installation would let it in
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "modeling_prd":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
 import torch
 from transformers import AutoConfig, AutoModel
 
@@ -44,17 +36,7 @@ def test_a_process_without_the_project_gets_the_same_outputs(
     folder = tmp_path / "model"
     model.save_pretrained(folder)
     torch.save(batch, folder / "batch.pt")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    process = subprocess.run(
-        [sys.executable, "-I", "-c", SCRIPT, str(folder)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
+    run_without_project(SCRIPT, tmp_path, str(folder))
     actual = torch.load(folder / "output.pt")
     torch.set_num_threads(1)
     with torch.no_grad():

@@ -16,6 +16,7 @@ from hub_server import client_environment, running_hub
 from run_helpers import LOSSES, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE, VIT
+from without_project import run_without_project
 
 import train
 
@@ -109,10 +110,7 @@ def test_a_process_without_the_project_loads_the_folder_and_gives_the_same_embed
     for index, image in enumerate(rows["image"]):
         image.save(tmp_path / f"{index}.png")
     (tmp_path / "reports.json").write_text(json.dumps(rows["report"]))
-    (tmp_path / "load.py").write_text(_LOAD_WITHOUT_PROJECT)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    subprocess.run([sys.executable, "load.py", str(run)], cwd=tmp_path, env=environment, check=True)
+    run_without_project(_LOAD, tmp_path, str(run))
     loaded = load_file(tmp_path / "embeddings.safetensors")
     inputs = processor(images=rows["image"], text=rows["report"], return_tensors="pt")
     threads = torch.get_num_threads()
@@ -126,15 +124,9 @@ def test_a_process_without_the_project_loads_the_folder_and_gives_the_same_embed
     assert torch.equal(loaded["texts"], texts)
 
 
-_LOAD_WITHOUT_PROJECT = """
+_LOAD = """
 import json, sys
 
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("modeling_prd", "training", "datasets_scripts", "evaluate_suite", "train"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
 import torch
 from PIL import Image
 from safetensors.torch import save_file
