@@ -1,6 +1,5 @@
-"""Fine-tuned folders where the project is not: pipelines, the evaluator that the card shows, the Hub."""
+"""Fine-tuned folders where the project is not: the pipelines and evaluators that the card shows, and the Hub."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,20 +7,12 @@ from pathlib import Path
 import pytest
 from finetune_helpers import QUICK, run_finetune, save_prd, write_images, write_mednli
 from hub_server import client_environment, running_hub
+from PIL import Image as PILImage
+from without_project import ACCURACY, run_without_project
 
 import finetune
 
 ROOT = Path(finetune.__file__).parent
-WITHOUT_PROJECT = """
-import sys
-
-class Blocked:  # an editable installation would let it in
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("modeling_prd", "training"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Blocked())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -34,46 +25,51 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_elsewhere(script: str, folder: Path) -> str:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTHONPATH", None)
-    result = subprocess.run(
-        [sys.executable, "-I", "-c", WITHOUT_PROJECT + script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
+def card_code(run: Path) -> str:
+    """The Python that a run's card shows, on that run, with the metric's file in place of the Hub's."""
+    blocks = (run / "README.md").read_text().split("```python\n")[1:]
+    code = "\n".join(block.split("```")[0] for block in blocks)
+    return code.replace('"accuracy"', '"accuracy.py"').replace("evaluate.evaluator(", "measured = evaluate.evaluator(")
 
 
-def test_a_fine_tuned_folder_runs_in_a_text_classification_pipeline(inputs: Path, tmp_path: Path):
+def test_the_code_on_the_card_of_a_text_classifier_runs(inputs: Path, tmp_path: Path):
     run_finetune(
         *("--task", "mednli", "--model", inputs / "prd", "--data", inputs / "mednli"),
         *("--output_dir", tmp_path / "run", "--max_steps", 2, "--lora_r", 2),
     )
-    script = """
-from transformers import pipeline
-classify = pipeline("text-classification", model="run", trust_remote_code=True)
-print(classify({"text": "There is a nodule.", "text_pair": "no effusion"})["label"])
+    (tmp_path / "accuracy.py").write_text(ACCURACY)
+    before = """
+from datasets import Dataset
+REPO_OR_FOLDER = "run"
+pairs = Dataset.from_dict({"premise": ["a nodule"] * 3, "hypothesis": ["no effusion"] * 3, "label": [0, 1, 2]})
 """
-    assert run_elsewhere(script, tmp_path).strip() in ("entailment", "neutral", "contradiction")
+    after = """
+print(classify({"text": "nodule " * 100, "text_pair": "clear"})["label"] in model.config.label2id)
+print(round(3 * measured["accuracy"]))
+"""
+    assert run_without_project(before + card_code(tmp_path / "run") + after, tmp_path).split() == ["True", "1"]
 
 
-def test_a_fine_tuned_folder_runs_in_an_image_classification_pipeline(inputs: Path, tmp_path: Path):
+def test_the_code_on_the_card_of_an_image_classifier_runs(inputs: Path, tmp_path: Path):
     run_finetune(
         *("--task", "chexpert", "--model", inputs / "prd", "--data", inputs / "images"),
         *("--output_dir", tmp_path / "run", "--max_steps", 2),
     )
-    script = """
-from PIL import Image
-from transformers import pipeline
-classify = pipeline("image-classification", model="run", trust_remote_code=True)
-print(sorted(answer["label"] for answer in classify(Image.new("L", (40, 40), 120))))
+    (tmp_path / "accuracy.py").write_text(ACCURACY)
+    PILImage.new("L", (40, 40), 120).save(tmp_path / "image.png")
+    before = """
+from datasets import Dataset, Image
+from PIL import Image as PILImage
+REPO_OR_FOLDER = "run"
+image = PILImage.open("image.png")
+images = Dataset.from_dict({"image": ["image.png"] * 2, "label": [0, 1]}).cast_column("image", Image())
 """
-    assert run_elsewhere(script, tmp_path).strip() == "['Consolidation', 'Pleural Effusion']"
+    after = """
+print(sorted(answer["label"] for answer in classify(image)))
+print(round(2 * measured["accuracy"]))
+"""
+    printed = run_without_project(before + card_code(tmp_path / "run") + after, tmp_path)
+    assert printed.splitlines() == ["['Consolidation', 'Pleural Effusion']", "1"]
 
 
 def test_a_pushed_folder_is_private_and_leaves_what_names_the_machine_behind(inputs: Path, tmp_path: Path):

@@ -110,12 +110,11 @@ def _leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 _USE_TEXT = """```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-classify = pipeline("text-classification", model=REPO_OR_FOLDER, trust_remote_code=True)
+classify = pipeline("text-classification", model=REPO_OR_FOLDER, trust_remote_code=True, truncation=True)
 classify({"text": "there is a left pleural effusion", "text_pair": "the left costophrenic angle is blunted"})
 ```
 
-`evaluate.evaluator("text-classification")` takes the loaded model and its tokenizer, not an id: remote code needs its
-consent at loading.
+`evaluate.evaluator` takes the loaded model and its tokenizer, not an id: remote code needs its consent at loading.
 
 ```python
 import evaluate
@@ -123,7 +122,7 @@ import evaluate
 model = AutoModelForSequenceClassification.from_pretrained(REPO_OR_FOLDER, trust_remote_code=True)
 evaluate.evaluator("text-classification").compute(
     model_or_pipeline=model, tokenizer=AutoTokenizer.from_pretrained(REPO_OR_FOLDER, trust_remote_code=True),
-    data=pairs, metric="accuracy", input_column="premise", second_input_column="hypothesis",
+    data=pairs, metric="accuracy", input_column="premise", second_input_column="hypothesis", label_column="label",
     label_mapping=model.config.label2id,
 )
 ```"""
@@ -133,6 +132,20 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 
 classify = pipeline("image-classification", model=REPO_OR_FOLDER, trust_remote_code=True)
 classify(image)  # a probability for each label
+```
+
+`evaluate.evaluator` takes the loaded model and its image processor, not an id: remote code needs its consent at
+loading. Its answer is the likeliest label, for images with one label each.
+
+```python
+import evaluate
+
+model = AutoModelForImageClassification.from_pretrained(REPO_OR_FOLDER, trust_remote_code=True)
+evaluate.evaluator("image-classification").compute(
+    model_or_pipeline=model,
+    feature_extractor=AutoImageProcessor.from_pretrained(REPO_OR_FOLDER, trust_remote_code=True),
+    data=images, metric="accuracy", input_column="image", label_column="label", label_mapping=model.config.label2id,
+)
 ```"""
 
 _CARD = """---
