@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -301,9 +302,35 @@ _SECTIONS = {
 }
 
 Bounds = tuple[tuple[str, str, float, float], ...]
-"""Section, key, lowest and highest value."""
+"""Section, with dots where it is within another, then key, lowest and highest value."""
+
+BOUNDS_OF_TRAINING: Bounds = (
+    ("optimization", "batch_size", 1, math.inf),
+    ("optimization", "gradient_accumulation_steps", 1, math.inf),
+    ("optimization", "num_train_epochs", 1, math.inf),
+    ("optimization", "max_steps", 1, math.inf),
+    ("optimization", "learning_rate", 0, math.inf),
+    ("optimization", "momentum", 0, 1),
+    ("optimization", "adam_beta2", 0, 1 - 1e-9),
+    ("optimization", "weight_decay", 0, math.inf),
+    ("optimization", "warmup_ratio", 0, 1),
+    ("optimization", "max_grad_norm", 0, math.inf),
+    ("optimization.augmentation", "rotation", 0, 180),
+    ("optimization.augmentation", "translation", 0, 1),
+    ("optimization.augmentation", "scale", 0, 0.99),
+    ("optimization.augmentation", "shear", 0, 89),
+    ("optimization.augmentation", "brightness", 0, 1),
+    ("optimization.augmentation", "contrast", 0, 1),
+    ("lora", "lora_r", 1, math.inf),
+    ("lora", "lora_alpha", 1, math.inf),
+    ("lora", "lora_dropout", 0, 1),
+    ("run", "cpu_threads", 1, math.inf),
+    ("run", "eval_batch_size", 1, math.inf),
+)
+"""Those of pre-training and of fine-tuning."""
 
 _BOUNDS: Bounds = (
+    *BOUNDS_OF_TRAINING,
     ("data", "image_size", 1, math.inf),
     ("data", "max_length", 3, math.inf),
     ("data", "max_train_images", 1, math.inf),
@@ -313,21 +340,9 @@ _BOUNDS: Bounds = (
     ("data", "phantom_train", 1, math.inf),
     ("data", "dataloader_num_workers", 0, math.inf),
     ("model", "temperature", 1e-6, math.inf),
-    ("optimization", "batch_size", 1, math.inf),
-    ("optimization", "gradient_accumulation_steps", 1, math.inf),
-    ("optimization", "num_train_epochs", 1, math.inf),
-    ("optimization", "max_steps", 1, math.inf),
-    ("optimization", "learning_rate", 0, math.inf),
-    ("optimization", "warmup_ratio", 0, 1),
-    ("optimization", "max_grad_norm", 0, math.inf),
-    ("lora", "lora_r", 1, math.inf),
-    ("lora", "lora_alpha", 1, math.inf),
-    ("lora", "lora_dropout", 0, 1),
     ("run", "save_steps", 1, math.inf),
     ("run", "save_total_limit", 1, math.inf),
     ("run", "logging_steps", 1, math.inf),
-    ("run", "cpu_threads", 1, math.inf),
-    ("run", "eval_batch_size", 1, math.inf),
 )
 
 
@@ -342,7 +357,7 @@ def check_bounds(arguments: Any, bounds: Bounds) -> None:
         ValueError: a value is out of its range; the key is named.
     """
     for section, name, least, most in bounds:
-        value = getattr(getattr(arguments, section), name)
+        value = getattr(attrgetter(section)(arguments), name)
         if value is not None and not least <= value <= most:
             raise ValueError(f"{name}: {value} is not between {least} and {most}")
 

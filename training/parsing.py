@@ -52,8 +52,8 @@ def parse_sections(
     }
 
 
-def listed(value: Sequence[str] | str) -> list[str]:
-    """A list of names as a YAML file has it, or as a flag has it, with commas: `--seeds 0,1,2`."""
+def listed(value: Sequence[str | int] | str) -> list[str]:
+    """A list of names or numbers as a YAML file has it, or as a flag has it, with commas: `--seeds 0,1,2`."""
     names = value.split(",") if isinstance(value, str) else value
     return [str(name).strip() for name in names]
 

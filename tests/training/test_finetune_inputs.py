@@ -114,6 +114,8 @@ def test_an_image_that_does_not_open(prd: Path, tmp_path: Path, capsys):
         (["--lora_r", "2", "--method", "linear_probe"], "lora_r: a linear probe trains no encoder"),
         (["--seeds", "0,one"], "seeds: 'one' is no whole number"),
         (["--seeds", "3,3"], "seeds: 3 stands twice"),
+        (["--adam_beta2", "1.5"], "adam_beta2: 1.5 is not between"),
+        (["--augmentation.rotation", "400"], "rotation: 400.0 is not between 0 and 180"),
         (["--learning_rat", "1"], "did you mean learning_rate?"),
     ],
 )
@@ -140,6 +142,12 @@ def test_images_without_both_values_of_a_label_asked_for(prd: Path, tmp_path: Pa
     assert "labels: 'Consolidation' is never 1, or never 0, in the training split" in error
 
 
+def test_images_to_choose_on_without_both_values_of_any_label(prd: Path, tmp_path: Path, capsys):
+    data = write_images(tmp_path / "images", train=24, validation=1, test=12)
+    error = refused(capsys, "--task", "chexpert", "--model", prd, "--data", data, "--output_dir", tmp_path / "run")
+    assert "the images to choose on have no label that is 1 for one and 0 for another" in error
+
+
 def test_radnli_without_anything_to_train_on(prd: Path, tmp_path: Path, capsys):
     error = refused(capsys, "--task", "radnli", "--model", prd, "--data", tmp_path, "--output_dir", tmp_path / "run")
     assert "radnli has no training split: give MedNLI by --train_data, or --direct true" in error
@@ -162,6 +170,11 @@ def test_an_image_classifier_of_prd_for_pairs(prd: Path, mednli: Path, tmp_path:
     )
     assert "weights of PRDForSequenceClassification, such as 'text_model." in error
     assert "it is of another architecture" in error
+
+
+def test_a_folder_without_a_model(mednli: Path, tmp_path: Path, capsys):
+    error = refused(capsys, "--task", "mednli", "--model", mednli, "--data", mednli, "--output_dir", tmp_path / "run")
+    assert "is no model: it has no config.json that names a model_type" in error
 
 
 def test_no_such_model(mednli: Path, tmp_path: Path, capsys):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from datasets_scripts.schema import CHEXPERT_LABELS
 
-from ..arguments import Bounds, LoraArguments, OptimizationArguments, check_bounds
+from ..arguments import BOUNDS_OF_TRAINING, Bounds, LoraArguments, OptimizationArguments, check_bounds
 from ..parsing import listed, parse_sections
 
 IMAGE_TASKS = ("chexpert",)
@@ -109,7 +109,7 @@ class FineTuneRun:
     """
 
     output_dir: str = "outputs/finetuned"
-    seeds: list[str] | str = "0"
+    seeds: list[int] | int | str = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     cpu_threads: int | None = None
     eval_batch_size: int = 64
@@ -170,7 +170,7 @@ class FineTuning:
         Raises:
             ValueError: one is no whole number of at least 0.
         """
-        names = listed(self.run.seeds)
+        names = listed([self.run.seeds] if isinstance(self.run.seeds, int) else self.run.seeds)
         for name in names:
             if not name.isdecimal():
                 raise ValueError(f"seeds: {name!r} is no whole number; give them as 0,1,2")
@@ -195,6 +195,7 @@ _SECTIONS = {
 }
 
 _BOUNDS: Bounds = (
+    *BOUNDS_OF_TRAINING,
     ("task", "held_out", 1e-6, 0.9),
     ("task", "label_fraction", 1e-6, 1),
     ("task", "max_length", 3, math.inf),
@@ -202,20 +203,8 @@ _BOUNDS: Bounds = (
     ("task", "max_eval", 1, math.inf),
     ("task", "dataloader_num_workers", 0, math.inf),
     ("classifier", "image_size", 1, math.inf),
-    ("optimization", "batch_size", 1, math.inf),
-    ("optimization", "gradient_accumulation_steps", 1, math.inf),
-    ("optimization", "num_train_epochs", 1, math.inf),
-    ("optimization", "max_steps", 1, math.inf),
-    ("optimization", "learning_rate", 0, math.inf),
-    ("optimization", "warmup_ratio", 0, 1),
-    ("optimization", "max_grad_norm", 0, math.inf),
     ("optimization", "early_stopping_patience", 1, math.inf),
     ("optimization", "eval_steps", 1, math.inf),
-    ("lora", "lora_r", 1, math.inf),
-    ("lora", "lora_alpha", 1, math.inf),
-    ("lora", "lora_dropout", 0, 1),
-    ("run", "cpu_threads", 1, math.inf),
-    ("run", "eval_batch_size", 1, math.inf),
     ("run", "n_bootstrap", 1, math.inf),
 )
 
