@@ -106,6 +106,28 @@ def test_overwrite_forgets_what_was_there(inputs: list[str], tmp_path: Path):
     assert list(metrics(tmp_path / "run")["seeds"]) == ["1"]
 
 
+def test_a_folder_is_not_overwritten_by_what_starts_from_it(inputs: list[str], tmp_path: Path, capsys):
+    run = tmp_path / "run"
+    run_finetune(*inputs, "--output_dir", run, "--max_steps", 1)
+    error = refused(capsys, *inputs, "--model", run, "--output_dir", run, "--max_steps", 1, "--overwrite", "true")
+    assert "it would delete the model" in error
+    assert (run / "model.safetensors").is_file()
+
+
+def test_weights_that_became_no_numbers_are_no_result(inputs: list[str], tmp_path: Path, capsys):
+    """After the last step no loss would tell."""
+    error = refused(capsys, *inputs, "--output_dir", tmp_path / "run", "--max_steps", 2, "--learning_rate", 1e30)
+    assert "the answers are no numbers after step 2: lower learning_rate" in error
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("[2, 3]", ["2", "3"]), ("5", ["5"])])
+def test_seeds_stand_in_a_file_as_numbers(inputs: list[str], tmp_path: Path, text: str, seeds: list[str]):
+    (tmp_path / "run.yaml").write_text(f"seeds: {text}\nmax_steps: 1\n")
+    run_finetune(*inputs, "--output_dir", tmp_path / "run", "--config", tmp_path / "run.yaml")
+    assert list(metrics(tmp_path / "run")["seeds"]) == seeds
+
+
 def test_training_stops_early_and_keeps_the_best_weights(inputs: list[str], tmp_path: Path, monkeypatch):
     scores = iter([0.2, 0.7, 0.5, 0.6, 0.9])
     weights: list[torch.Tensor] = []

@@ -52,9 +52,8 @@ class ImageTask(Task):
         return collate
 
     def score(self, logits: Scores, rows: Dataset) -> float:
-        """The mean AUROC; NaN where no label has both values."""
-        tree = from_scores(logits, label_table(rows, self.labels), {}, n_bootstrap=1)
-        return tree["auroc"]["mean"]["value"] if "auroc" in tree else float("nan")
+        """The mean AUROC over the labels that have both values."""
+        return from_scores(logits, label_table(rows, self.labels), {}, n_bootstrap=1)["auroc"]["mean"]["value"]
 
     def measure(self, logits: dict[str, Scores]) -> Tree:
         """AUROC, average precision, accuracy at 0.5 and at the validation split's best threshold, each by label."""
@@ -91,7 +90,8 @@ def load_images(arguments: FineTuning) -> ImageTask:
 
     Raises:
         ValueError: the dataset, a split or a column is not there, a split is empty, a label is never 1 or never 0 in
-            the training split, or an image does not decode; the message names which and where.
+            the training split, or every label is so in the validation split, or an image does not decode; the message
+            names which and where.
     """
     task = arguments.task
     with reading(task.data):
@@ -118,6 +118,8 @@ def load_images(arguments: FineTuning) -> ImageTask:
         notes=notes,
     )
     labels = _check_labels(chosen.train, arguments.labels)
+    if not label_table(chosen.validation, labels).has_both.any():
+        raise ValueError("the images to choose on have no label that is 1 for one and 0 for another: enlarge them")
     for rows in (chosen.train, chosen.validation, chosen.test):
         for row in tqdm(rows.select_columns(["image", "image_id"]), "check images", unit="image", leave=False):
             decode_image(row)

@@ -15,7 +15,6 @@ from tqdm.auto import tqdm
 from modeling_prd.classification_loss_prd import label_cross_entropy
 
 from ..augmentation import ImageAugmentation
-from ..errors import InputError
 from ..optimization import build_optimizer, build_scheduler
 from .arguments import FineTuning
 from .models import Classifier, ImagePreparation
@@ -143,10 +142,7 @@ class FineTuner:
                 inputs["pixel_values"] = self.augment(inputs["pixel_values"])
             loss = label_cross_entropy(self.model(**inputs).logits, labels, self.weights)
             if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {self.progress.step + 1}: lower learning_rate or train "
-                    "without mixed_precision"
-                )
+                raise _diverged(f"the loss is {loss.item()} at step {self.progress.step + 1}")
             self.accelerator.backward(loss)
             limit = self.arguments.optimization.max_grad_norm
             if self.accelerator.sync_gradients and limit > 0:
@@ -166,10 +162,11 @@ class FineTuner:
     def _evaluate(self, loss: float, bar: tqdm) -> bool:
         """Scores the validation split; returns whether that is the best so far."""
         rows = self.task.splits.validation
-        score = self.task.score(self.logits(rows), rows)
-        if math.isnan(score):
-            raise InputError("the validation split has no label that is 1 for one image and 0 for another: enlarge it")
         progress = self.progress
+        logits = self.logits(rows)
+        if not np.isfinite(logits).all():
+            raise _diverged(f"the answers are no numbers after step {progress.step}")
+        score = self.task.score(logits, rows)
         progress.history.append({"step": progress.step, "loss": loss, "score": score})
         bar.set_postfix({"loss": f"{loss:.3f}", "validation": f"{score:.3f}"})
         better = score > progress.best_score
@@ -201,6 +198,10 @@ class FineTuner:
             return None
         mean, std = self.classifier.prepare.normalization()
         return ImageAugmentation(self.arguments.optimization.augmentation, mean, std).to(self.accelerator.device)
+
+
+def _diverged(what: str) -> FloatingPointError:
+    return FloatingPointError(f"{what}: lower learning_rate or train without mixed_precision")
 
 
 def freeze_for(method: str, classifier: Classifier) -> None:

@@ -184,7 +184,9 @@ def _transformers(
         if images
         else (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text")
     )
-    if model_type is None or model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in known:
+    if model_type is None:
+        raise ValueError(f"model: {name!r} is no model: it has no config.json that names a model_type")
+    if model_type not in CONFIG_MAPPING or CONFIG_MAPPING[model_type] not in known:
         raise ValueError(f"model: {name!r} is a {model_type}, of which transformers has no {kind} classifier")
     config = AutoConfig.from_pretrained(name, **settings)
     auto = AutoModelForImageClassification if images else AutoModelForSequenceClassification

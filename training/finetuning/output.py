@@ -40,7 +40,8 @@ def check_output_dir(arguments: FineTuning) -> None:
     """Refuses an `output_dir` that this run may not write to; writes nothing.
 
     Raises:
-        ValueError: the folder holds files that are no fine-tuning, or another one, and `overwrite` is not given.
+        ValueError: the folder holds files that are no fine-tuning, or another one, and `overwrite` is not given; or it
+            is given, and the folder holds what this run starts from.
     """
     folder = Path(arguments.run.output_dir)
     if not folder.exists() or not any(folder.iterdir()):
@@ -48,6 +49,7 @@ def check_output_dir(arguments: FineTuning) -> None:
     if not (folder / _ARGUMENTS_FILE).is_file():
         raise ValueError(f"output_dir {str(folder)!r} holds files that are no fine-tuning: name another folder")
     if arguments.run.overwrite:
+        _refuse_to_delete_inputs(arguments, folder.resolve())
         return
     before, now = yaml.safe_load((folder / _ARGUMENTS_FILE).read_text()) or {}, arguments.to_flat_dict()
     for key in now.keys() - _FREE_KEYS:
@@ -56,6 +58,13 @@ def check_output_dir(arguments: FineTuning) -> None:
                 f"output_dir {str(folder)!r} holds another fine-tuning: its {key} is {before.get(key)!r}, not "
                 f"{now[key]!r}; name another folder, set it back, or --overwrite true"
             )
+
+
+def _refuse_to_delete_inputs(arguments: FineTuning, folder: Path) -> None:
+    task = arguments.task
+    for key, place in (("model", arguments.classifier.model), ("data", task.data), ("train_data", task.train_data)):
+        if place is not None and Path(place).exists() and Path(place).resolve().is_relative_to(folder):
+            raise ValueError(f"overwrite: it would delete the {key} {place!r}, in output_dir: name another folder")
 
 
 def claim_output_dir(arguments: FineTuning) -> None:
