@@ -14,6 +14,7 @@ from transformers import (
     GPT2Model,
 )
 
+from datasets_scripts import phantom_nli
 from modeling_prd import PRDForSequenceClassification
 from training.models import build_tokenizer
 
@@ -107,6 +108,16 @@ def test_radnli_directly_trains_on_its_validation_split_less_the_pairs_to_choose
     trained, chosen = numbers["seeds"]["0"]["train_rows"], numbers["validation"]["accuracy"]["n"]
     assert trained + chosen == 30
     assert 6 <= chosen <= 10
+
+
+def test_the_card_says_that_pairs_are_a_stand_in(prd: Path, tmp_path: Path):
+    phantom_nli.build(tmp_path / "pairs", train=36, validation=12, test=12, progress=False)
+    run_finetune(
+        *("--task", "mednli", "--model", prd, "--data", tmp_path / "pairs", "--output_dir", tmp_path / "run"),
+        *("--max_steps", 1),
+    )
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "All of the 36 training pairs are synthetic: written by a program, not taken from records." in card
 
 
 def test_a_checkpoint_of_transformers_starts_a_run_too(mednli: Path, tmp_path: Path):

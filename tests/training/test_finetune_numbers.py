@@ -1,14 +1,19 @@
 """The numbers and the loss of fine-tuning, against peers and loops."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score
 
+from datasets_scripts.phantom_nli import split_pairs
 from modeling_prd.classification_loss_prd import label_cross_entropy
 from training.finetuning.metrics import macro_f1, measure_classes
+from training.finetuning.nli import resampled_together
 from training.finetuning.objective import balanced_weights
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -52,6 +57,13 @@ def test_pairs_of_one_premise_are_resampled_together():
     alone = measured(predicted, true)["macro_f1"]["interval"]
     together = measured(predicted, true, [str(row // 10) for row in range(90)])["macro_f1"]["interval"]
     assert together[1] - together[0] > alone[1] - alone[0]
+
+
+def test_phantom_nlis_pairs_are_resampled_by_block_and_others_by_premise():
+    phantom = Dataset.from_list(split_pairs(0, "test", 30))
+    assert [len(list(block)) for _, block in groupby(resampled_together(phantom))] == [12, 12, 6]
+    others = Dataset.from_dict({"premise": ["a", "b", "a"], "pair_id": ["x-1", "x-2", "x-3"]})
+    assert resampled_together(others) == ["a", "b", "a"]
 
 
 def test_the_constant_answer_is_measured_beside():

@@ -16,7 +16,7 @@ from evaluate_suite.tasks.zero_shot import LabelTable, best_threshold, from_scor
 from ..data import decode_image
 from .arguments import FineTuning
 from .models import ImagePreparation
-from .task import Batch, Collator, Scores, Splits, Task, Tree, draw_groups, first, hold_out
+from .task import Batch, Collator, Scores, Splits, Task, Tree, draw_groups, first, hold_out, synthetic_note
 
 _COLUMNS = ("image", "image_id", "study_id", "labels")
 
@@ -111,6 +111,8 @@ def load_images(arguments: FineTuning) -> ImageTask:
         test = splits["validation"]
         train, validation = hold_out(train, train["study_id"], task.held_out)
         notes = (f"Chosen on {len(validation):,} images held out of training; the validation split is reported.",)
+    drawn = sum(train["synthetic"]) if "synthetic" in train.column_names else 0
+    notes += synthetic_note(drawn, len(train), "images", "drawn by a program, not taken of patients")
     chosen = Splits(
         train=_encoded(first(train, task.max_train)),
         validation=_encoded(first(validation, task.max_eval)),

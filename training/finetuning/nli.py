@@ -17,7 +17,7 @@ from evaluate_suite.data import check_columns, reading
 from .arguments import FineTuning
 from .metrics import measure_classes
 from .models import TextPreparation
-from .task import Batch, Collator, Scores, Splits, Task, Tree, first, hold_out
+from .task import Batch, Collator, Scores, Splits, Task, Tree, first, hold_out, synthetic_note
 
 _CORPORA = {"mednli": MEDNLI, "radnli": RADNLI}
 _COLUMNS = ("premise", "hypothesis", "label", "pair_id")
@@ -95,6 +95,8 @@ def load_nli(arguments: FineTuning) -> NLITask:
         validation = _split(own, "validation", task.data)
         notes.append("Trained on MedNLI, chosen on RadNLI's validation split.")
     test = _split(own, "test", task.data)
+    written = sum(pair_id.startswith(STAND_IN_PREFIX) for pair_id in train["pair_id"])
+    notes += synthetic_note(written, len(train), "pairs", "written by a program, not taken from records")
     splits = Splits(
         first(train, task.max_train), first(validation, task.max_eval), first(test, task.max_eval), tuple(notes)
     )

@@ -75,6 +75,18 @@ def first(rows: Dataset, most: int | None) -> Dataset:
     return rows if most is None else rows.take(min(most, len(rows)))
 
 
+def synthetic_note(synthetic: int, rows: int, what: str, how: str) -> tuple[str, ...]:
+    """The sentence that says how many training rows are synthetic; none where none is.
+
+    Args:
+        synthetic, rows: how many are, and how many there are.
+        what: a name for the rows.
+        how: how the synthetic ones were made.
+    """
+    share = "All" if synthetic == rows else f"{synthetic:,}"
+    return (f"{share} of the {rows:,} training {what} are synthetic: {how}.",) if synthetic else ()
+
+
 def draw_groups(groups: Iterable[str], share: float, seed: int) -> NDArray[np.bool_]:
     """Draws whole groups until they hold a share of the rows, each group by a hash of its name.
 
