@@ -142,6 +142,38 @@ def test_images_without_both_values_of_a_label_asked_for(prd: Path, tmp_path: Pa
     assert "labels: 'Consolidation' is never 1, or never 0, in the training split" in error
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("labels", {"Consolidation": 2.0}, "image 'image104': label 'Consolidation' is 2.0"),
+        ("study_id", None, "split 'test' of"),
+        ("image", None, "image 'image104' does not decode"),
+    ],
+)
+def test_a_bad_value_in_the_split_that_is_reported_last(prd: Path, tmp_path: Path, capsys, column, value, said):
+    data = write_images(tmp_path / "images", train=24, validation=12)
+    rows = image_rows(12, start=100)
+    rows[4][column] = value
+    Dataset.from_list(rows, features=FEATURES).to_parquet(data / "data" / "test-00000-of-00001.parquet")
+    error = refused(capsys, "--task", "chexpert", "--model", prd, "--data", data, "--output_dir", tmp_path / "run")
+    assert said in error
+
+
+@pytest.mark.parametrize("value", [None, 7])
+def test_a_pair_without_an_id_of_text(prd: Path, tmp_path: Path, capsys, value):
+    rows = [
+        {"premise": row["sentence1"], "hypothesis": row["sentence2"], "label": row["gold_label"], "pair_id": value}
+        for row in map(pair, range(6))
+    ]
+    for split in ("train", "validation", "test"):
+        Dataset.from_list(rows).to_json(tmp_path / "data" / f"{split}.jsonl")
+    error = refused(
+        *(capsys, "--task", "mednli", "--model", prd, "--data", tmp_path / "data"),
+        *("--output_dir", tmp_path / "run"),
+    )
+    assert f"pair_id of row 1 is {value!r}; it must be text" in error
+
+
 def test_images_to_choose_on_without_both_values_of_any_label(prd: Path, tmp_path: Path, capsys):
     data = write_images(tmp_path / "images", train=24, validation=1, test=12)
     error = refused(capsys, "--task", "chexpert", "--model", prd, "--data", data, "--output_dir", tmp_path / "run")

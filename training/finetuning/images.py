@@ -16,7 +16,7 @@ from evaluate_suite.tasks.zero_shot import LabelTable, best_threshold, from_scor
 from ..data import decode_image
 from .arguments import FineTuning
 from .models import ImagePreparation
-from .task import Batch, Collator, Scores, Splits, Task, Tree, draw_groups, first, hold_out, synthetic_note
+from .task import Batch, Collator, Scores, Splits, Task, Tree, check_ids, draw_groups, first, hold_out, synthetic_note
 
 _COLUMNS = ("image", "image_id", "study_id", "labels")
 
@@ -102,7 +102,9 @@ def load_images(arguments: FineTuning) -> ImageTask:
                 f"data {task.data!r} has no images in a split {name!r}: it has {', '.join(map(str, splits))}"
             )
     for name, rows in splits.items():
-        check_columns(rows, _COLUMNS, f"split {name!r} of {task.data!r}")
+        place = f"split {name!r} of {task.data!r}"
+        check_columns(rows, _COLUMNS, place)
+        check_ids(rows, ("image_id", "study_id"), place)
     train = splits["train"]
     notes: tuple[str, ...] = ()
     if len(splits.get("test", ())):
@@ -120,6 +122,7 @@ def load_images(arguments: FineTuning) -> ImageTask:
         notes=notes,
     )
     labels = _check_labels(chosen.train, arguments.labels)
+    label_table(chosen.test, labels)  # its values are read before training, too
     if not label_table(chosen.validation, labels).has_both.any():
         raise ValueError("the images to choose on have no label that is 1 for one and 0 for another: enlarge them")
     for rows in (chosen.train, chosen.validation, chosen.test):

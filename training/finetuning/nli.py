@@ -17,7 +17,7 @@ from evaluate_suite.data import check_columns, reading
 from .arguments import FineTuning
 from .metrics import measure_classes
 from .models import TextPreparation
-from .task import Batch, Collator, Scores, Splits, Task, Tree, first, hold_out, synthetic_note
+from .task import Batch, Collator, Scores, Splits, Task, Tree, check_ids, first, hold_out, synthetic_note
 
 _CORPORA = {"mednli": MEDNLI, "radnli": RADNLI}
 _COLUMNS = ("premise", "hypothesis", "label", "pair_id")
@@ -137,6 +137,7 @@ def _split(splits: dict[str, Dataset], name: str, data: str) -> Dataset:
     check_columns(rows, _COLUMNS, place)
     if not len(rows):
         raise ValueError(f"{place} has no pairs")
+    check_ids(rows, ("pair_id",), place)
     for row in rows:
         for column in ("premise", "hypothesis"):
             if not (row[column] or "").strip():

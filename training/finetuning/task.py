@@ -75,6 +75,23 @@ def first(rows: Dataset, most: int | None) -> Dataset:
     return rows if most is None else rows.take(min(most, len(rows)))
 
 
+def check_ids(rows: Dataset, columns: Sequence[str], place: str) -> None:
+    """Refuses rows without the ids by which they are named and grouped.
+
+    Args:
+        rows: of a split.
+        columns: of ids.
+        place: what to call the split.
+
+    Raises:
+        ValueError: an id is no text; the row is named.
+    """
+    for column in columns:
+        for number, value in enumerate(rows[column], start=1):
+            if not isinstance(value, str):
+                raise ValueError(f"{place}: {column} of row {number} is {value!r}; it must be text")
+
+
 def synthetic_note(synthetic: int, rows: int, what: str, how: str) -> tuple[str, ...]:
     """The sentence that says how many training rows are synthetic; none where none is.
 
