@@ -129,6 +129,17 @@ def _boxes(boxes: PixelBoxes, report: PhantomReport) -> tuple[Box, ...]:
     )
 
 
+def check_counts(counts: Mapping[str, int], seed: int, least: int = 0) -> None:
+    """Refuse a split that is too small, or a negative seed.
+
+    Raises:
+        ValueError: a count is below `least`, or the seed below 0; the values are named.
+    """
+    wrong = {name: count for name, count in counts.items() if count < least} | ({"seed": seed} if seed < 0 else {})
+    if wrong:
+        raise ValueError(f"splits must be at least {least}, and the seed at least 0: {wrong}")
+
+
 def build(
     out: Path,
     train: int = DEFAULT_TRAIN,
@@ -158,9 +169,7 @@ def build(
         ValueError: an unknown difficulty, a negative count or seed, too small an image; what `write_dataset` raises.
     """
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
-    negative = {name: count for name, count in {**counts, "seed": seed}.items() if count < 0}
-    if negative:
-        raise ValueError(f"must not be negative: {negative}")
+    check_counts(counts, seed)
     get_difficulty(difficulty)
     check_replaceable(out, overwrite)
     splits = {

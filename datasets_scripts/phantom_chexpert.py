@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from .card import MARKER
 from .chexpert_images import CSV_COLUMNS, FILES, STAND_IN_ROOT
 from .output_files import writing
-from .phantom import DEFAULT_IMAGE_SIZE, generator, study_image, study_state
+from .phantom import DEFAULT_IMAGE_SIZE, check_counts, generator, study_image, study_state
 from .phantom_report import CLEAR_PROBABILITY, Choices
 from .phantom_state import (
     DIFFICULTIES,
@@ -115,9 +115,7 @@ def build(
         OSError: something cannot be written.
     """
     counts = {"train": train, "validation": validation}
-    wrong = {name: count for name, count in counts.items() if count < 1} | ({"seed": seed} if seed < 0 else {})
-    if wrong:
-        raise ValueError(f"images must be at least 1, and the seed at least 0: {wrong}")
+    check_counts(counts, seed, least=1)
     if not 0.0 <= uncertain <= 1.0:
         raise ValueError(f"--uncertain must be between 0 and 1, not {uncertain}")
     get_difficulty(difficulty)

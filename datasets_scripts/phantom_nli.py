@@ -18,12 +18,12 @@ from .card import DatasetInfo
 from .mednli import MEDNLI
 from .nli import KIND, STAND_IN_PREFIX, label_counts
 from .output_files import writing
+from .phantom import SPLITS, check_counts
 from .phantom_entailment import PAIRS_IN_BLOCK, make_block
 from .phantom_state import GENERATOR_VERSION
 from .shards import Row
 from .writer import check_replaceable, write_rows
 
-SPLITS: tuple[str, ...] = ("train", "validation", "test")
 DEFAULT_TRAIN, DEFAULT_VALIDATION, DEFAULT_TEST = 12_000, 1_200, 2_400
 
 _DESCRIPTION = (
@@ -87,9 +87,7 @@ def build(
         OSError: something cannot be written.
     """
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
-    negative = {name: count for name, count in {**counts, "seed": seed}.items() if count < 0}
-    if negative:
-        raise ValueError(f"must not be negative: {negative}")
+    check_counts(counts, seed)
     check_replaceable(out, overwrite)
     files = _jsonl_files(jsonl, overwrite) if jsonl is not None else {}
     splits = {split: split_pairs(seed, split, count) for split, count in counts.items() if count}
