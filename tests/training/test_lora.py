@@ -8,7 +8,8 @@ import pytest
 import torch
 from finetune_helpers import metrics, run_finetune, save_bert, save_prd, write_images, write_mednli
 from peft import PeftModel
-from run_helpers import history, refused
+from run_helpers import history, refused, train_killed_at
+from safetensors.torch import load_file
 from tiny_recipe import VIT
 from transformers import BertModel, ResNetConfig, ResNetModel
 
@@ -188,6 +189,19 @@ def test_pre_training_with_adapters_leaves_a_frozen_encoder_alone(published, wri
     after = PRDModel.from_pretrained(run).text_model.state_dict()
     given = BertModel.from_pretrained(published["text_model"], add_pooling_layer=False).state_dict()
     assert all(torch.equal(after[name], given[name]) for name in given)
+
+
+def test_pre_training_with_adapters_that_was_killed_ends_with_the_weights_of_one_that_was_not(published, write_recipe):
+    changes = {**published, "lora_r": 2, "num_train_epochs": 1, "save_steps": 2}
+    whole_recipe, whole = write_recipe("whole", **changes)
+    train.main(["--config", str(whole_recipe)])
+    killed_recipe, killed = write_recipe("killed", **changes)
+    train_killed_at(3, killed_recipe)
+    train.main(["--config", str(killed_recipe), "--resume", "auto"])
+    for file in ("model.safetensors", "adapter/adapter_model.safetensors"):
+        expected, resumed = load_file(whole / file), load_file(killed / file)
+        assert expected.keys() == resumed.keys()
+        assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
 def test_encoders_from_scratch_take_no_adapters(write_recipe, capsys):
