@@ -113,6 +113,7 @@ def test_an_image_that_does_not_open(prd: Path, tmp_path: Path, capsys):
         (["--lora_r", "2", "--lora_targets", "query"], "lora_targets: 'query' matches no linear layer or convolution"),
         (["--lora_r", "2", "--method", "linear_probe"], "lora_r: a linear probe trains no encoder"),
         (["--seeds", "0,one"], "seeds: 'one' is no whole number"),
+        (["--seeds", "0,4294967296"], "seeds: '4294967296' is no whole number below 2**32"),
         (["--seeds", "3,3"], "seeds: 3 stands twice"),
         (["--adam_beta2", "1.5"], "adam_beta2: 1.5 is not between"),
         (["--augmentation.rotation", "400"], "rotation: 400.0 is not between 0 and 180"),

@@ -9,13 +9,16 @@ from finetune_helpers import WORDS, metrics, run_finetune, save_bert, save_prd, 
 from transformers import (
     AutoTokenizer,
     BertForSequenceClassification,
+    BertModel,
     GPT2Config,
     GPT2ForSequenceClassification,
     GPT2Model,
 )
 
 from datasets_scripts import phantom_nli
-from modeling_prd import PRDForSequenceClassification
+from modeling_prd import PRDForSequenceClassification, PRDModel
+from training.finetuning.arguments import ClassifierArguments
+from training.finetuning.models import load_classifier
 from training.models import build_tokenizer
 
 
@@ -142,6 +145,18 @@ def test_a_decoder_without_a_padding_token_starts_a_run_too(mednli: Path, tmp_pa
         *("--max_steps", 2),
     )
     assert GPT2ForSequenceClassification.from_pretrained(run).config.pad_token_id == tokenizer.sep_token_id
+
+
+@pytest.mark.parametrize("init", ["pretrained", "random"])
+@pytest.mark.parametrize("save", [save_bert, save_prd])
+def test_a_checkpoint_in_half_precision_is_trained_in_float32(tmp_path: Path, save, init):
+    folder = save(tmp_path / "half")
+    model_class = PRDModel if save is save_prd else BertModel
+    model_class.from_pretrained(folder).half().save_pretrained(folder)
+    classifier = load_classifier(
+        ClassifierArguments(model=str(folder), init=init), ("a", "b"), "single_label_classification"
+    )
+    assert {weight.dtype for weight in classifier.model.parameters()} == {torch.float32}
 
 
 def test_random_weights_are_not_the_checkpoints(prd: Path, mednli: Path, tmp_path: Path):

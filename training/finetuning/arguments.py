@@ -168,12 +168,12 @@ class FineTuning:
         """The seeds in their order.
 
         Raises:
-            ValueError: one is no whole number of at least 0.
+            ValueError: one is no whole number from 0 to 2**32 - 1.
         """
         names = listed([self.run.seeds] if isinstance(self.run.seeds, int) else self.run.seeds)
         for name in names:
-            if not name.isdecimal():
-                raise ValueError(f"seeds: {name!r} is no whole number; give them as 0,1,2")
+            if not name.isdecimal() or int(name) >= 2**32:
+                raise ValueError(f"seeds: {name!r} is no whole number below 2**32; give them as 0,1,2")
         return [int(name) for name in names]
 
     @property

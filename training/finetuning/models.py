@@ -221,16 +221,20 @@ def _encoders(model: PreTrainedModel) -> tuple[str, ...]:
 def _load(
     model_class: Any, config: PreTrainedConfig, arguments: ClassifierArguments, head: str | None
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """The model and the names of its new weights; those of an encoder, but for its pooler, may not be new."""
+    """The model, in float32, and its new weights' names; those of an encoder, but for its pooler, may not be new."""
     if arguments.init == "random":
         build = getattr(model_class, "from_config", model_class)
-        model = build(config)
+        model = build(config).float()
         return model, tuple(dict(model.named_parameters()))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what it reports of new weights is checked here
     try:
         model, info = model_class.from_pretrained(
-            arguments.model, config=config, output_loading_info=True, ignore_mismatched_sizes=True
+            arguments.model,
+            config=config,
+            dtype=torch.float32,  # a checkpoint in half precision is not trained in it
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     finally:
         logging.set_verbosity(verbosity)
