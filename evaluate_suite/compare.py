@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from .context import SCHEMA, Tree
 from .formatting import is_gain, unit
 from .output import OUTCOMES, read_report
 from .paired_cases import PairedCases
+from .ranking import mean_interval, mean_of_defined
 from .statistics import DIFFERENCE_OF_GAINS, GAIN, Measurement
 from .structure_accuracy.structure_accuracy import bounded_interval, group_indices, percentile_interval
 from .tree import Path as TreePath
@@ -127,23 +129,38 @@ def _difference(first: pa.Table, other: pa.Table, path: TreePath, n_bootstrap: i
     value_first, replicates_first = cases.estimate(statistic, values_first)
     if np.isnan([value, value_first]).any():
         return None  # none of the shared cases is positive, or all are
-    paired = replicates - replicates_first  # of the same resamples
-    is_bounded = statistic == "mean" and unit(path) == "share" and len(np.unique(cases.parts)) == 1
-    bounds = DIFFERENCE_OF_GAINS if is_gain(path) else GAIN
-    certain, certain_first = (cases.certain_interval(statistic, each) for each in (values, values_first))
-    if certain and certain_first:  # the resamples tell nothing: the difference may be any of their ends'
-        interval = [certain[0] - certain_first[1], certain[1] - certain_first[0]]
-    elif is_bounded:
-        interval = bounded_interval(paired, values - values_first, np.ones(len(both)), cases.groups, bounds)
+    paired = replicates - replicates_first  # of the same resamples, [B, K]
+    if statistic == "auroc" or statistic == "average_precision":
+        certain, certain_first = (cases.certain_intervals(statistic, each) for each in (values, values_first))
+        interval = mean_interval(paired, _certain_differences(replicates, certain, replicates_first, certain_first))
+    elif statistic == "mean" and unit(path) == "share" and paired.shape[1] == 1:
+        bounds = DIFFERENCE_OF_GAINS if is_gain(path) else GAIN
+        interval = bounded_interval(paired[:, 0], values - values_first, np.ones(len(both)), cases.groups, bounds)
     else:
-        interval = percentile_interval(paired)
-    number = Measurement(
-        value=value - value_first,
-        interval=interval,
-        chance=0.0,
-        n=len(both),
-    )
+        interval = percentile_interval(mean_of_defined(paired))
+    number = Measurement(value=value - value_first, interval=interval, chance=0.0, n=len(both))
     return Difference(number, n_first=len(mine), n_other=len(theirs))
+
+
+def _certain_differences(
+    replicates: NDArray[np.float64],
+    certain: Sequence[list[float] | None],
+    replicates_first: NDArray[np.float64],
+    certain_first: Sequence[list[float] | None],
+) -> list[list[float] | None]:
+    # Where resamples would say too much of one of two areas, their difference may be that of any ends of the two's own
+    # intervals; None elsewhere.
+    differences: list[list[float] | None] = []
+    for column, known, column_first, known_first in zip(
+        replicates.T, certain, replicates_first.T, certain_first, strict=True
+    ):
+        if known is None and known_first is None:
+            differences.append(None)
+            continue
+        low, high = known or percentile_interval(column)
+        low_first, high_first = known_first or percentile_interval(column_first)
+        differences.append([low - high_first, high - low_first])
+    return differences
 
 
 def _cases(outcomes: pa.Table, path: TreePath) -> pa.Table:

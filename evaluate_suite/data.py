@@ -113,12 +113,18 @@ def load_evaluated(data: str | Mapping[str, Dataset], split: str | None = None) 
 
 def display_name(source: str) -> str:
     """A model's or dataset's name without the machine's folders: the last part of a folder that exists, or the id."""
-    return Path(source).resolve().name if Path(source).exists() else source
+    return Path(source).resolve().name if Path(source).exists() else _without_folders(source)
 
 
 def public_source(source: str) -> str:
     """Where a model or dataset came from, as a report says it: as given, without the folders of an absolute path."""
-    return display_name(source) if Path(source).is_absolute() else source
+    return display_name(source) if Path(source).is_absolute() else _without_folders(source)
+
+
+def _without_folders(source: str) -> str:
+    # `open_clip:NAME:/FOLDERS/FILE` becomes `open_clip:NAME:FILE`; an address (`hf://...`) stays.
+    head, separator, path = source.partition(":/")
+    return f"{head}:{Path(path).name}" if separator and not path.startswith("/") else source
 
 
 def dataset_name(data: str) -> str:

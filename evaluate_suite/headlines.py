@@ -59,4 +59,4 @@ def _lowest(tree: Mapping[str, Any]) -> Iterator[Headline]:
     if corrupted:
         path, number = min(corrupted, key=lambda each: each[1]["value"])
         _, corruption, severity, metric = path
-        yield Headline(f"{words((_ROBUSTNESS, metric))}, lowest ({corruption} {severity})", path, number, {})
+        yield Headline(f"{words((_ROBUSTNESS, metric))}, lowest ({words((corruption,))} {severity})", path, number, {})

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from PIL import Image
 from safetensors import SafetensorError
 from transformers import MODEL_MAPPING, AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
@@ -18,6 +19,7 @@ from .openai_clip import load_openai_clip
 
 _OPENAI_PROCESSOR = "openai/clip-vit-base-patch32"
 _OURS = "prd"  # the model_type of PRDConfig
+_NOT_THERE = (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError)
 
 
 def load_encoder(
@@ -71,7 +73,7 @@ def _load_config(name: str, trust_remote_code: bool) -> Any:
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        reason = _in_one_line(error) if Path(name).exists() else f"there is {no_such_folder(name)}"
+        reason = f"there is {no_such_folder(name)}" if _is_not_there(name, error) else _in_one_line(error)
         raise ValueError(f"no model can be loaded from {name!r}: {reason}") from error
     if "AutoModel" in getattr(config, "auto_map", {}):
         return config  # its class is known once its code has run
@@ -80,6 +82,12 @@ def _load_config(name: str, trust_remote_code: bool) -> Any:
     if not all(hasattr(model_class, method) for model_class in classes for method in FEATURE_METHODS):
         raise ValueError(_no_dual_encoder(name, config))
     return config
+
+
+def _is_not_there(name: str, error: Exception) -> bool:
+    # What the Hub has and refuses, or transformers cannot read, is there.
+    cause = error.__cause__
+    return not Path(name).exists() and isinstance(cause, _NOT_THERE) and not isinstance(cause, GatedRepoError)
 
 
 def _load_model(name: str, config: Any, trust_remote_code: bool) -> Any:

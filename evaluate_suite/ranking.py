@@ -170,20 +170,31 @@ def ranking_intervals(replicates: NDArray[np.float64], certain: Sequence[list[fl
 
     Args:
         replicates: [B, L] of a bootstrap, NaN where undefined.
-        certain: each label's `certain_interval`. Where all have one, the mean's is the mean of theirs: with what was
-            seen, all labels can be at their ends at once.
+        certain: each label's `certain_interval`.
     """
     of_labels = [
         percentile_interval(column) if known is None else known
         for column, known in zip(replicates.T, certain, strict=True)
     ]
-    return [mean_interval(certain) or percentile_interval(mean_of_defined(replicates)), *of_labels]
+    return [mean_interval(replicates, certain), *of_labels]
 
 
-def mean_interval(certain: Sequence[list[float] | None]) -> list[float] | None:
-    """The mean of intervals, end by end; None where one is missing."""
+def mean_interval(replicates: NDArray[np.float64], certain: Sequence[list[float] | None]) -> list[float]:
+    """The 95 % interval of the mean over L labels, of some of which resamples would say too much.
+
+    These come in with the ends of their own intervals, since with what was seen all of them can be there at once; the
+    others with the percentile interval of their mean.
+
+    Args:
+        replicates: [B, L] of a bootstrap, NaN where undefined.
+        certain: each label's interval where resamples would say too much, else None.
+    """
     known = [each for each in certain if each is not None]
-    return [float(end) for end in np.mean(known, axis=0)] if len(known) == len(certain) else None
+    others = replicates[:, [each is None for each in certain]]  # [B, L - known]
+    ends = np.zeros(2) + np.sum(known, axis=0)
+    if others.shape[1]:
+        ends += others.shape[1] * np.array(percentile_interval(mean_of_defined(others)))
+    return [float(end) for end in ends / len(certain)]
 
 
 def mean_of_defined(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

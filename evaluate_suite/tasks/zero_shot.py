@@ -257,7 +257,8 @@ def from_scores(
     """The task's tree from the scores [N, L] of its images and labels; a label without threshold takes 0.
 
     The intervals of all labels come from the same resamples, but for areas of which resamples say too much
-    (`ranking.certain_interval`). That of a mean is of the mean over the labels with both values in the resample.
+    (`ranking.certain_interval`, `ranking.mean_interval`). Of a mean, it is that of the mean over the labels with both
+    values in the resample.
     """
     kept = np.flatnonzero(table.has_both)
     if not len(kept):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from datasets import Dataset
@@ -114,7 +115,6 @@ class LabelCases:
             scores, positive = self.scores[name], self.positive[name]
             return kind([scores[case] for case in drawn], [positive[case] for case in drawn])
 
-        tree = self._measure(of_label, chance)
         known = {
             name: certain_area(
                 kind,
@@ -124,11 +124,7 @@ class LabelCases:
             )
             for name, cases in self.cases.items()
         }
-        if all(known.values()):
-            known["mean"] = [mean(ends) for ends in zip(*filter(None, known.values()), strict=True)]
-        for name, ends in known.items():
-            tree[name] |= {"interval": ends} if ends else {}
-        return tree
+        return self._measure(of_label, chance, {name: ends for name, ends in known.items() if ends})
 
     def accuracy(self, thresholds: Mapping[str, float]) -> Tree:
         def of_label(name: str, drawn: list[int]) -> float | None:
@@ -150,22 +146,32 @@ class LabelCases:
             tree[name] |= {"interval": of_bounds} if of_bounds else {}
         return tree
 
-    def _measure(self, statistic: Callable[[str, list[int]], float | None], chance: Callable[[str], float]) -> Tree:
+    def _measure(
+        self,
+        statistic: Callable[[str, list[int]], float | None],
+        chance: Callable[[str], float],
+        known: Mapping[str, list[float]] = MappingProxyType({}),
+    ) -> Tree:
+        # The ends in `known` stand for what the resamples say of a label, in the mean too.
         draws = list(resampled(self.studies, self.plan))
         tree: Tree = {}
-        replicates: list[list[float | None]] = []
+        replicates: dict[str, list[float | None]] = {}
         for name, cases in self.cases.items():
-            replicates.append([statistic(name, [case for case in draw if case in set(cases)]) for draw in draws])
+            replicates[name] = [statistic(name, [case for case in draw if case in set(cases)]) for draw in draws]
             tree[name] = {
                 "value": statistic(name, cases),
-                "interval": interval(replicates[-1]),
+                "interval": known.get(name) or interval(replicates[name]),
                 "chance": chance(name),
                 "n": len(cases),
             }
-        of_draws = [[number for number in draw if number is not None] for draw in zip(*replicates, strict=True)]
+        others = [of_label for name, of_label in replicates.items() if name not in known]
+        of_draws = [[number for number in draw if number is not None] for draw in zip(*others, strict=True)]
+        ends = list(known.values())
+        if others:
+            ends += [interval(mean(defined) if defined else None for defined in of_draws)] * len(others)
         of_mean = {
             "value": mean(of_label["value"] for of_label in tree.values()),
-            "interval": interval(mean(defined) if defined else None for defined in of_draws),
+            "interval": [mean(of_labels) for of_labels in zip(*ends, strict=True)],
             "chance": mean(of_label["chance"] for of_label in tree.values()),
             "n": len(set().union(*self.cases.values())),
         }

@@ -18,6 +18,7 @@ from evaluate_suite.compare import compare
 from evaluate_suite.comparison import markdown, write_comparison
 from evaluate_suite.context import Outcomes
 from evaluate_suite.output import write_report
+from evaluate_suite.paired_cases import PairedCases
 from evaluate_suite.runner import run
 from evaluate_suite.tasks import TASKS
 
@@ -226,26 +227,51 @@ def test_the_page_begins_with_the_headline_numbers_and_leaves_gains_on_parts_to_
     assert "structure.gain_over_blind.by_perturbation.reverse_sentence" in written["numbers"]
 
 
-def test_two_perfect_areas_differ_by_what_unseen_studies_may_change(tmp_path: Path) -> None:
-    targets, studies = [True] * 4 + [False] * 6, [f"study-{case}" for case in range(10)]
-    for name in "ab":
+def area_difference(folder: Path, *scores: dict[str, np.ndarray]) -> list[float]:
+    """The interval of the mean AUROC of the second of two models less the first's; of ten cases, four are positive."""
+    for name, of_part in zip("ab", scores, strict=True):
         outcomes = Outcomes()
         outcomes.add(
             "zero_shot",
-            "auroc.Edema",
-            list("0123456789"),
-            studies,
-            -np.arange(10.0),
+            "auroc.mean",
+            list("0123456789") * len(of_part),
+            [f"study-{case}" for case in range(10)] * len(of_part),
+            np.concatenate(list(of_part.values())),
             statistic="auroc",
-            targets=np.array(targets),
+            targets=np.array(([True] * 4 + [False] * 6) * len(of_part)),
+            parts=[part for part in of_part for _ in range(10)],
         )
-        write_tree(tmp_path / name, name, {"zero_shot": {"auroc": {"Edema": {**NUMBER, "value": 1.0}}}}, outcomes)
-    (difference,) = compare([tmp_path / "a", tmp_path / "b"], n_bootstrap=20).differences[
-        "zero_shot", "auroc", "Edema"
-    ]
-    unseen = 1 - 0.025 ** (1 / 4)
-    assert difference.number["value"] == 0.0
-    assert difference.number["interval"] == pytest.approx([-unseen, unseen])
+        write_tree(folder / name, name, {"zero_shot": {"auroc": {"mean": NUMBER}}}, outcomes)
+    comparison = compare([folder / "a", folder / "b"], n_bootstrap=50)
+    return comparison.differences["zero_shot", "auroc", "mean"][0].number["interval"]
+
+
+PERFECT, MIXED, OTHER = -np.arange(10.0), np.array([9.0, 8, 3, 1, 7, 6, 5, 4, 2, 0]), np.arange(10.0) % 4
+UNSEEN = 1 - 0.025 ** (1 / 4)  # of four studies
+
+
+def test_two_perfect_areas_differ_by_what_unseen_studies_may_change(tmp_path: Path) -> None:
+    assert area_difference(tmp_path, {"Edema": PERFECT}, {"Edema": PERFECT}) == pytest.approx([-UNSEEN, UNSEEN])
+
+
+def test_a_perfect_area_differs_from_another_by_what_unseen_studies_may_change_too(tmp_path: Path) -> None:
+    low, high = area_difference(tmp_path, {"Edema": MIXED}, {"Edema": PERFECT})
+    resampled = PairedCases(
+        parts=np.array([""] * 10, dtype=object),
+        targets=np.array([1] * 4 + [0] * 6, dtype=np.int8),
+        groups=np.arange(10),
+        n_bootstrap=50,
+        seed=0,
+    ).estimate("auroc", MIXED)[1]
+    ends = np.nanpercentile(resampled, [2.5, 97.5])
+    assert (low, high) == pytest.approx((1 - UNSEEN - ends[1], 1 - ends[0]))
+
+
+def test_of_a_mean_only_the_perfect_areas_differ_by_what_unseen_studies_may_change(tmp_path: Path) -> None:
+    first, other = {"Edema": MIXED, "Fracture": PERFECT}, {"Edema": OTHER, "Fracture": PERFECT}
+    low, high = area_difference(tmp_path / "both", first, other)
+    paired = area_difference(tmp_path / "one", {"Edema": MIXED}, {"Edema": OTHER})
+    assert (low, high) == pytest.approx(((paired[0] - UNSEEN) / 2, (paired[1] + UNSEEN) / 2))
 
 
 def test_every_number_of_two_reports_has_a_paired_difference(

@@ -1,5 +1,6 @@
 """Which split is evaluated, which help, and what is said of data that cannot be."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,14 @@ def test_a_name_has_no_folders_of_the_machine(tmp_path: Path) -> None:
 def test_a_source_is_told_as_it_was_given_unless_it_is_an_absolute_path(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert public_source(f"{tmp_path}/run/") == "run"
-    assert [public_source(each) for each in ("runs/run", "org/model")] == ["runs/run", "org/model"]
+    for given in ("runs/run", "org/model", "open_clip:ViT-B-32:openai", "hf://datasets/org/data"):
+        assert public_source(given) == display_name(given) == given
+
+
+@pytest.mark.parametrize("name", [display_name, public_source])
+def test_the_folders_of_weights_that_are_named_behind_an_architecture_are_not_told(name: Callable[[str], str]) -> None:
+    assert name("open_clip:ViT-B-32:/weights/a:b.pt") == "open_clip:ViT-B-32:a:b.pt"
+    assert name("open_clip:local-dir:/models/one/") == "open_clip:local-dir:one"
 
 
 def test_a_folder_without_a_card_is_called_after_itself(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 from PIL import Image
 from tiny_dual_encoders import IMAGE_SIZE, build, save
 from tiny_processors import image_processor, word_piece
-from transformers import BertConfig, BertModel, CLIPModel, ResNetConfig
+from transformers import AutoConfig, BertConfig, BertModel, CLIPModel, ResNetConfig
 from transformers.utils import logging
 
 from evaluate_suite.dual_encoders import TransformersEncoder
@@ -16,6 +18,7 @@ from evaluate_suite.encoders import LocalMaps, LocalSimilarity, PRDEncoder, Text
 from evaluate_suite.loading import load_encoder
 from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
+REFUSED = httpx.Response(403, request=httpx.Request("GET", "https://hub/our/model"))
 REPORTS = ["the lungs are clear", "no pleural effusion"]
 
 
@@ -89,6 +92,25 @@ def test_a_name_that_leads_nowhere_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=f"no model can be loaded from '{name}': ") as caught:
         load_encoder(name)
     one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (OSError("You are trying to access a gated repo."), GatedRepoError("403", response=REFUSED)),
+        (OSError("our/model does not appear to have a file named config.json."), None),
+        (ValueError("Unrecognized model in our/model."), None),
+    ],
+)
+def test_what_the_hub_has_and_cannot_be_loaded_is_not_said_to_be_missing(
+    reason: Exception, cause: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise reason from cause
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(ValueError, match=f"no model can be loaded from 'our/model': {reason}"):
+        load_encoder("our/model")
 
 
 def test_an_architecture_that_transformers_does_not_know_is_named(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ def test_a_class_of_one_group_says_nothing_and_other_orders_are_left_to_the_boot
         assert of_order(area, "npnpnn") is None
 
 
-def test_a_mean_of_intervals_needs_all_of_them():
-    assert mean_interval([[0.2, 1.0], [0.4, 1.0]]) == pytest.approx([0.3, 1.0])
-    assert mean_interval([[0.2, 1.0], None]) is None
+def test_in_the_mean_what_resamples_say_too_much_of_comes_in_with_its_own_ends():
+    undefined = np.full((100, 2), np.nan)
+    assert mean_interval(undefined, [[0.2, 1.0], [0.4, 1.0]]) == pytest.approx([0.3, 1.0])
+    replicates = np.column_stack([np.ones(101), np.linspace(0.4, 0.5, 101), np.linspace(0.6, 0.7, 101)])
+    low, high = (0.4025 + 0.6025) / 2, (0.4975 + 0.6975) / 2
+    assert mean_interval(replicates, [None, None, None]) == pytest.approx([(1 + 2 * low) / 3, (1 + 2 * high) / 3])
+    assert mean_interval(replicates, [[0.7, 1.0], None, None]) == pytest.approx(
+        [(0.7 + 2 * low) / 3, (1 + 2 * high) / 3]
+    )

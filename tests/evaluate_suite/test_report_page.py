@@ -167,7 +167,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
                 "wrong_map": number(0.2, 0.1, 0.3, 0.2),
                 "gain_over_wrong_map": {"pointing_game": number(0.4, 0.3, 0.5, 0.0)},
             },
-            "robustness": {"clean": condition(0.3), "blur": {"1": condition(0.5), "3": condition(0.45)}},
+            "robustness": {"clean": condition(0.3), "jpeg": {"1": condition(0.5), "3": condition(0.45)}},
         }
     )
     lines = page.splitlines()
@@ -179,7 +179,7 @@ def test_each_task_s_main_number_stands_in_the_first_table_with_its_controls() -
         ("retrieval: image to text: recall at 1", "40.0 % [30.0, 50.0]", "–", "–"),
         ("zero shot: AUROC: mean", "0.800 [0.700, 0.900]", "–", "–"),
         ("grounding: pointing game", "60.0 % [50.0, 70.0]", "–", "20.0 % [10.0, 30.0]"),
-        ("robustness: counterfactual accuracy, lowest (blur 3)", "45.0 % [40.0, 60.0]", "–", "–"),
+        ("robustness: counterfactual accuracy, lowest (JPEG 3)", "45.0 % [40.0, 60.0]", "–", "–"),
     ]
     assert rows[4][5] == "+40.0 points [+30.0, +50.0]"
     assert first < lines.index("## Counterfactual")
