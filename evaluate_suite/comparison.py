@@ -44,8 +44,8 @@ def markdown(comparison: Comparison, *, chart: bool) -> str:
         comparison: what `compare` returns.
         chart: whether the chart lies beside the page, to be linked.
     """
-    first, *rest = comparison.names
-    header = ["", *comparison.names, *(f"{name} less {first}" for name in rest)]
+    first, *others = comparison.names
+    header = ["", *comparison.names, *(f"{name} less {first}" for name in others)]
     rows = {
         path: [label(path), *_cells(path, numbers), *_difference_cells(path, comparison.differences[path])]
         for path, numbers in comparison.numbers.items()

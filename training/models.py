@@ -167,7 +167,7 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
         model.gradient_checkpointing_enable()
     _freeze(model, arguments.freeze)
     # Convolutions train in less time with their channels innermost: a small ResNet in half on a CPU.
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # no stub has it
 
 
 def check_fit(model: PRDModel, processor: PRDProcessor, train: Iterable[dict[str, Any]], max_length: int) -> None:
