@@ -116,7 +116,8 @@ def test_a_process_without_the_project_loads_the_folder_and_gives_the_same_embed
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        model.eval()
+        # Training lays convolution weights out channels-last, whose kernels round otherwise; a file has no layout.
+        model.eval().to(memory_format=torch.contiguous_format)
         images = model.get_image_features(inputs["pixel_values"]).pooler_output
         texts = model.get_text_features(inputs["input_ids"], inputs["attention_mask"]).pooler_output
     torch.set_num_threads(threads)
