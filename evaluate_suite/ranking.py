@@ -130,12 +130,14 @@ def certain_interval(
     of it was seen to be. The interval ends at 1 and begins at the lower of two values: were that share of the
     positives last of all, or that share of the negatives first of all.
 
-    - AUROC: 1 - q, so 0.025 ** (1 / G) for the class of fewer groups. No lower AUROC is compatible with the cases at
-      that level: that many disjoint pairs of a positive and a negative, each of other groups, are all in order.
+    - AUROC: 1 - q, so 0.025 ** (1 / G) for the class of fewer groups. Where each group is of one class, no lower AUROC
+      is compatible with the cases at that level: G disjoint pairs of a positive and a negative, each of other groups,
+      are all in order. Groups of both classes make it an approximation.
       Where all positives lie below all negatives, or all scores tie at 0.5, the share q of pairs may be otherwise:
       `[v - q v, v + q (1 - v)]`.
     - Average precision: 1 - q of the positives, the last ones counting as nothing; or, with P positives and f = q N
-      of the N negatives first, the mean of i / (i + f) over i = 1 to P.
+      of the N negatives first, the mean of i / (i + f) over i = 1 to P. An approximation: some of both at once may
+      give a little less.
 
     Where one class stands in one group alone and the order is not perfect, how the groups of that class vary is not
     known, and the interval is `[0, 1]`.

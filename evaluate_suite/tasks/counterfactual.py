@@ -18,6 +18,7 @@ from ..controls.wrong_image import mean_over_derangements
 from ..counterfactual_pairs import CounterfactualPairs, counterfactual_pairs
 from ..embeddings import Embeddings, paired_cosines
 from ..figures import draw_controls
+from ..formatting import words
 from ..structure_accuracy.structure_accuracy import group_indices
 
 CHANCE = 0.5
@@ -196,7 +197,8 @@ def _beside_blind_on_train(
     blind = _measure_blind(cases, pairs, models)
     gain = cases.gain(_columns(wins, pairs), _better(models, pairs))
     notes = [
-        f"The {name} model fitted on the training split is not at chance on the balanced subset: {percents(off)}."
+        f"The {words([name])} model fitted on the training split is not at chance on the balanced subset: "
+        f"{percents(off)}."
         for name, of_model in models.items()
         if (off := off_chance(of_model, pairs))
     ]

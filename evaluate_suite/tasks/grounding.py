@@ -18,7 +18,7 @@ from ..context import TaskContext, Tree
 from ..controls.gains import is_certain
 from ..embeddings import Embeddings
 from ..errors import NotSupportedError
-from ..formatting import words
+from ..formatting import number_text, value_text, words
 from ..grounding_cases import (
     CaseMap,
     CaseScores,
@@ -290,8 +290,8 @@ def _control(
 def _note(vain: Sequence[str], tree: Tree, gains: dict[str, Measurement]) -> str:
     told = []
     for name in vain:
-        value, gain, (low, high) = tree[name]["value"], gains[name]["value"], gains[name]["interval"]
-        told.append(f"{words([name])} {value:.3f}, a gain of {gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f})")
+        value, gain = value_text(tree[name]["value"], [name]), number_text(gains[name], [name], signed=True)
+        told.append(f"{words([name])} {value}, a gain of {gain}")
     return (
         "The maps of this model keep to the boxes no better than its maps of other phrases on other images do, by "
         f"{'; '.join(told)}: that does not show that it looks for what the phrase says."
