@@ -76,7 +76,7 @@ class Embeddings:
         return np.concatenate(blocks)
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of `texts`, which may repeat, [N, D] float32 in their order.
+        """The vectors of `texts`, which may repeat, [N, D] float32 in their order; not to be written to.
 
         Raises:
             ValueError: the encoder's vectors are not unit vectors, one a text.
@@ -157,7 +157,12 @@ class _VectorTable:
         self._places.update(zip(keys, range(start, stop), strict=True))
 
     def take(self, keys: Sequence[str]) -> NDArray[np.float32]:
-        return self._vectors[[self._places[key] for key in keys]]
+        places = np.fromiter((self._places[key] for key in keys), dtype=np.int64, count=len(keys))
+        if len(places) and (np.diff(places) == 1).all():
+            vectors = self._vectors[places[0] : places[0] + len(places)]  # no copy: all texts of a corpus are large
+            vectors.flags.writeable = False
+            return vectors
+        return self._vectors[places]
 
 
 def _unit_vectors(vectors: ArrayLike, keys: Sequence[str], what: str) -> NDArray[np.float32]:

@@ -41,6 +41,17 @@ def test_vectors_come_in_the_order_asked_for(pairs: Dataset) -> None:
     np.testing.assert_array_equal(embeddings.texts(texts), np.stack([text_vector(text) for text in texts]))
 
 
+def test_vectors_in_the_order_of_their_first_use_share_the_memory_of_those_kept() -> None:
+    embeddings = Embeddings(stranger())
+    kept = embeddings.texts(["no effusion", "effusion", "clear"])
+    again = embeddings.texts(["effusion", "clear"])
+    assert np.shares_memory(kept, again)
+    assert np.array_equal(again, kept[1:])
+    with pytest.raises(ValueError, match="read-only"):
+        again[0] = 0
+    assert not np.shares_memory(kept, embeddings.texts(["clear", "effusion"]))
+
+
 def test_changed_images_are_encoded_in_blocks_and_not_kept(pairs: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings_module, "_IMAGES_AT_ONCE", 3)
     encoder = stranger()
