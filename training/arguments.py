@@ -14,7 +14,6 @@ from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
 
 from .parsing import parse_sections
-from .recipe_files import with_bases
 
 PERTURBATION_TYPES = (*PERTURBATIONS, *COUNTERFACTUAL_KINDS)
 """What the perturbation loss may tell a report from."""
@@ -365,7 +364,7 @@ def check_bounds(arguments: Any, bounds: Bounds) -> None:
 def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
     """Reads the command line: `--config FILE` (by default `recipes/phantom.yaml`), then flags over it.
 
-    The file may extend another (`with_bases`).
+    The file may extend another (`recipe_files.with_bases`).
 
     Args:
         arguments: the command line without the program's name; `sys.argv` if None.
@@ -380,4 +379,4 @@ def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_RECIPE), *arguments]
-    return Recipe(**parse_sections(with_bases(arguments), _SECTIONS, prog="train.py", description="Pre-train PRD."))
+    return Recipe(**parse_sections(arguments, _SECTIONS, prog="train.py", description="Pre-train PRD."))

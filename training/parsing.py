@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
+from .recipe_files import with_bases
+
 
 class CommandParser(ArgumentParser):
     """Adds the nearest known name to the message on an unknown key or flag, and keeps every message on one line."""
@@ -30,7 +32,7 @@ def parse_sections(
     """Reads the keys of several dataclasses, which stand flat on the command line and in the file.
 
     Args:
-        arguments: the command line without the program's name.
+        arguments: the command line without the program's name; a file may extend another (`recipe_files.with_bases`).
         sections: dataclasses by the names under which they are returned.
         prog, description: for `--help`.
 
@@ -39,13 +41,14 @@ def parse_sections(
 
     Raises:
         SystemExit: with status 2 and one line that names the key, after an unknown or ill-typed key or flag.
+        ValueError: a file that another extends is missing, or extends itself.
     """
     parser = CommandParser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file of keys, such as those in recipes/")
     for section in sections.values():
         parser.add_class_arguments(section, None)
     parser.known = tuple(_names(sections.values()))
-    instantiated = parser.instantiate(parser.parse_args(list(arguments)))
+    instantiated = parser.instantiate(parser.parse_args(with_bases(arguments)))
     return {
         name: section(**{key.name: getattr(instantiated, key.name) for key in fields(section)})
         for name, section in sections.items()

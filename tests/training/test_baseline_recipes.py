@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from training.arguments import DEFAULT_RECIPE, parse_recipe
+from training.finetuning.arguments import parse_finetuning
 from training.recipe_files import recipe_keys, with_bases
 
 RECIPES = DEFAULT_RECIPE.parent
@@ -82,6 +83,13 @@ def test_a_file_that_cannot_be_extended_is_named(tmp_path: Path, text: str, word
     with pytest.raises(ValueError, match="extends") as raised:
         parse_recipe(["--config", str(own)])
     assert all(word in str(raised.value) for word in words)
+
+
+def test_a_file_of_fine_tuning_extends_another_too(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", "task: mednli\nmodel: start\ndata: pairs\nlearning_rate: 0.01\nbatch_size: 4\n")
+    own = write(tmp_path, "own.yaml", "extends: base.yaml\nbatch_size: 8\n")
+    finetuning = parse_finetuning(["--config", str(own), "--output_dir", str(tmp_path / "out")])
+    assert (finetuning.optimization.learning_rate, finetuning.optimization.batch_size) == (0.01, 8)
 
 
 def test_an_unknown_key_of_a_file_that_extends_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

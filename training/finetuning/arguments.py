@@ -217,7 +217,7 @@ def parse_finetuning(arguments: Sequence[str] | None = None) -> FineTuning:
 
     Raises:
         SystemExit: with status 2 and one line that names the key, after an unknown, ill-typed or missing key or flag.
-        ValueError: two keys contradict each other, or a value is out of its range.
+        ValueError: two keys contradict each other, a value is out of its range, or a file that is extended is missing.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     return FineTuning(**parse_sections(arguments, _SECTIONS, prog="finetune.py", description="Fine-tune an encoder."))
