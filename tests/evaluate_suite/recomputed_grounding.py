@@ -136,7 +136,7 @@ def grounding(encoder: Any, test: Dataset, validation: Dataset | None, plan: Pla
     }
     tree = of_cases(everything)
     vain = [
-        told(tree[name]["value"], gain["value"], 95, *gain["interval"])
+        told(*(_told_unit(name) * number for number in (tree[name]["value"], gain["value"], *gain["interval"])))
         for name, gain in gains.items()
         if gain["interval"][0] <= TIE
     ]
@@ -157,6 +157,10 @@ def grounding(encoder: Any, test: Dataset, validation: Dataset | None, plan: Pla
             "source": told(len(on_validation), 0, 1) if on_validation else told(0, 1),
         },
     }
+
+
+def _told_unit(name: str) -> float:
+    return 100 if name == "pointing_game" else 1  # per cent and points, or as it is
 
 
 def _bounds(name: str, bounds: tuple[float, float]) -> tuple[float, float] | None:
