@@ -1,5 +1,6 @@
 """Running cells: what is done is kept, what fails is said, what was killed goes on, what changed is not reused."""
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -111,6 +112,8 @@ def test_a_killed_run_goes_on_and_does_nothing_twice(tmp_path: Path):
     script = f"import sys; sys.path.insert(0, {helpers!r})\n{KILLED}"
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # what the killed run had started ends first
     done = {file.stem for file in (tmp_path / "cells").glob("*.json")}
     assert "start-pretrain-seed0" in done
     before = len(ran(tmp_path))
