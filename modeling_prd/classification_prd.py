@@ -1,7 +1,8 @@
 """Classifiers on one encoder of a pre-trained [`PRDModel`]: of reports or pairs of them, and of radiographs.
 
 Their sub-modules are called as `PRDModel`'s, so `from_pretrained` on a `PRDModel` folder takes its weights by name:
-what belongs to the other encoder or to the losses is left, and `classifier` is new.
+what belongs to the other encoder or to the losses is left, and `classifier` is new. A folder that `train.py` wrote
+names both classes, and `AutoModelForSequenceClassification` and `AutoModelForImageClassification` load them from it.
 """
 
 from typing import Any
@@ -44,6 +45,7 @@ class PRDForSequenceClassification(PRDPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [r"^(vision_model|image_head|text_head)\.", r"^log_temperature$"]
 
     def __init__(self, config: PRDConfig):
+        _keep_auto_classes(config, "AutoModelForSequenceClassification")
         super().__init__(config)
         self.text_model = build_encoder(config.text_config)
         config.text_config._attn_implementation = self.text_model.config._attn_implementation
@@ -131,6 +133,7 @@ class PRDForImageClassification(PRDPreTrainedModel):
     ]
 
     def __init__(self, config: PRDConfig):
+        _keep_auto_classes(config, "AutoModelForImageClassification")
         super().__init__(config)
         self.vision_model = build_encoder(config.vision_config)
         config.vision_config._attn_implementation = self.vision_model.config._attn_implementation
@@ -165,6 +168,12 @@ class PRDForImageClassification(PRDPreTrainedModel):
             hidden_states=outputs.get("hidden_states"),
             attentions=outputs.get("attentions"),
         )
+
+
+def _keep_auto_classes(config: PRDConfig, own: str) -> None:
+    # A PRDModel's folder names its own class and those of both classifiers; a classifier is saved as itself alone.
+    named = getattr(config, "auto_map", None) or {}
+    config.auto_map = {name: named[name] for name in ("AutoConfig", own) if name in named}
 
 
 PRDForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

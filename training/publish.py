@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import modeling_prd
 from datasets_scripts.hub import claim_repository, upload_folder
 from modeling_prd import PRDConfig, PRDModel, PRDProcessor
 
@@ -17,6 +18,12 @@ from .report import draw_curves
 
 # The recipe holds paths of the machine; the card has it without them.
 STAYS_LOCAL = ("checkpoints/*", "logs/*", "recipe.yaml", "partial-*")
+
+_CLASSIFIERS = {
+    "AutoModelForSequenceClassification": "classification_prd.PRDForSequenceClassification",
+    "AutoModelForImageClassification": "classification_prd.PRDForImageClassification",
+}
+"""The classifiers that load from a pre-trained model's folder, their `classifier` new."""
 
 
 def write_model_folder(
@@ -43,7 +50,10 @@ def write_model_folder(
     PRDProcessor.register_for_auto_class("AutoProcessor")
     for encoder in (model.config.vision_config, model.config.text_config):
         encoder.name_or_path = ""  # where it was loaded from is no part of the model
+    model.config.auto_map = dict(_CLASSIFIERS)  # save_pretrained adds the model's own class and its files
     model.save_pretrained(partial)
+    for file in Path(modeling_prd.__file__).parent.glob("classification*_prd.py"):
+        shutil.copyfile(file, partial / file.name)
     processor.save_pretrained(partial)
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     draw_curves(history, partial / "curves.png")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 import yaml
 from datasets import load_dataset
 from hub_server import client_environment, running_hub
@@ -60,6 +61,26 @@ def test_a_run_ends_with_a_folder_that_is_a_hub_repository(finished_run):
     auto_map = json.loads((run / "config.json").read_text())["auto_map"]
     assert auto_map["AutoModel"] == "modeling_prd.PRDModel"
     assert auto_map["AutoConfig"] == "configuration_prd.PRDConfig"
+
+
+@pytest.mark.parametrize(("purpose", "inputs"), [("Sequence", "text"), ("Image", "vision")])
+def test_the_folder_loads_as_a_classifier_with_its_encoder(finished_run, tmp_path, purpose, inputs):
+    run, _, _ = finished_run
+    auto_class = getattr(transformers, f"AutoModelFor{purpose}Classification")
+    classifier, report = auto_class.from_pretrained(
+        run, trust_remote_code=True, num_labels=3, output_loading_info=True
+    )
+    assert set(report["missing_keys"]) == {"classifier.weight", "classifier.bias"}
+    stored = load_file(run / "model.safetensors")
+    weights = classifier.state_dict()
+    encoder = [name for name in weights if name.startswith(f"{inputs}_model.")]
+    assert encoder
+    assert all(weights[name].equal(stored[name]) for name in encoder)
+    classifier.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == {
+        "AutoConfig": "configuration_prd.PRDConfig",
+        f"AutoModelFor{purpose}Classification": f"classification_prd.PRDFor{purpose}Classification",
+    }
 
 
 def test_the_metrics_hold_every_task_beside_its_chance(finished_run):
@@ -129,6 +150,7 @@ _LOAD = """
 import json, sys
 
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor
