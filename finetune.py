@@ -165,7 +165,7 @@ def write_model(arguments: FineTuning, classifier: Classifier, adapted: PeftMode
 def conclude(arguments: FineTuning, task: Task, results: dict[int, Tree]) -> None:
     """Writes numbers and card, prints the numbers, and pushes the folder where it was asked to."""
     folder = Path(arguments.run.output_dir)
-    metrics = write_metrics(arguments, results)
+    metrics = write_metrics(arguments, task.splits, results)
     card = render_card(arguments, metrics, task.labels, task.splits.notes)
     (folder / "README.md").write_text(card, encoding="utf-8")
     if arguments.task.hypothesis_only:

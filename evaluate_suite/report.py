@@ -53,9 +53,14 @@ def markdown(report: Tree) -> str:
 
 
 def _cases(report: Tree) -> str:
+    drawn, images = report["n_synthetic"], report["n_images"]
+    share = "All" if drawn == images else f"{drawn:,}"
+    synthetic = (
+        f" **{share} of the images are synthetic: drawn by a program, not taken of patients.**" if drawn else ""
+    )
     return (
-        f"{report['n_images']:,} images of {report['n_studies']:,} studies with {report['n_reports']:,} distinct "
-        f"reports, split `{report['split']}`."
+        f"{images:,} images of {report['n_studies']:,} studies with {report['n_reports']:,} distinct reports, split "
+        f"`{report['split']}`.{synthetic}"
     )
 
 

@@ -188,6 +188,7 @@ def _facts(evaluated: EvaluatedData, context: TaskContext) -> dict[str, Any]:
         "n_images": len(test),
         "n_studies": len(set(test["study_id"])),
         "n_reports": len(set(test["report"])),
+        "n_synthetic": sum(map(bool, test["synthetic"])) if "synthetic" in test.column_names else 0,
         "encoder": _encoder_facts(context.embeddings.encoder),
         "texts": _texts(context.embeddings),
         "seed": context.seed,

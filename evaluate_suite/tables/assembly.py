@@ -7,7 +7,7 @@ from ..context import Tree
 from ..statistics import Measurement
 from .numbers import over_seeds
 from .paper import BLIND, CHANCE, LABELS, MAJORITY, ODDITIES, TABLES, Column, Table
-from .plan import METHOD_KEYS, Cell, Plan, Row
+from .plan import EVALUATE, METHOD_KEYS, Cell, Plan, Row
 from .runner import DONE, FAILED, Result
 
 Results = Mapping[str, Result]
@@ -37,7 +37,12 @@ def assemble(plan: Plan, results: Results) -> Tree:
         "scale": plan.scale,
         "seeds": list(plan.seeds),
         "corpora": {
-            corpus.name: {"source": corpus.display, "identity": corpus.identity, "stand_in": corpus.stand_in}
+            corpus.name: {
+                "source": corpus.display,
+                "identity": corpus.identity,
+                "stand_in": corpus.stand_in,
+                "synthetic": _synthetic(corpus.name, plan, results),
+            }
             for corpus in plan.corpora.values()
         },
         "tables": [_table(table, plan, results) for table in TABLES],
@@ -46,6 +51,13 @@ def assemble(plan: Plan, results: Results) -> Tree:
         "oddities": list(ODDITIES),
         "cells": dict(results),
     }
+
+
+def _synthetic(corpus: str, plan: Plan, results: Results) -> Tree | None:
+    # Of the rows that are evaluated, or that a classifier is trained on; None before any cell that reads them is done.
+    step = EVALUATE if corpus == "pairs" else corpus
+    counts = (results[cell.name]["synthetic"] for cell in plan.cells if cell.step == step)
+    return next((count for count in counts if count is not None), None)
 
 
 def _table(table: Table, plan: Plan, results: Results) -> Tree:

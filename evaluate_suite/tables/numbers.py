@@ -59,11 +59,7 @@ def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
     """
     if step not in _PLACES:
         return {}, {}
-    file = results_file(step, folder)
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    tree = _read(step, folder)
     said = dict(reasons(tree))
     numbers: Numbers = {}
     skipped = {}
@@ -76,6 +72,29 @@ def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
         else:
             skipped[name] = _reason(said, path)
     return numbers, skipped
+
+
+def read_synthetic(step: str, folder: Path) -> dict[str, int] | None:
+    """Of the rows that a finished cell evaluated or fine-tuned on, how many there are and how many a program made.
+
+    Returns:
+        `rows` and `synthetic`; None for a cell of another kind.
+
+    Raises:
+        ValueError: as `read_numbers`.
+    """
+    if step not in _PLACES:
+        return None
+    tree = _read(step, folder)
+    return {"rows": tree["n_images" if step == EVALUATE else "n_train"], "synthetic": tree["n_synthetic"]}
+
+
+def _read(step: str, folder: Path) -> dict[str, Any]:
+    file = results_file(step, folder)
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
 
 
 def _reason(said: Mapping[str, str], path: tuple[str, ...]) -> str:

@@ -9,10 +9,10 @@ from .charts import chart_name
 
 _NONE = "–"
 
-_STAND_IN = (
-    "**{names} are synthetic stand-ins, drawn by a program; the numbers on them say nothing about real radiographs, "
-    "and are not to be measured against the paper's, which stand beside them so that the order of the methods can be "
-    "compared.**"
+_SYNTHETIC = (
+    "**Images or pairs of {names} are synthetic, made by a program; the numbers on them say nothing about real "
+    "radiographs, and are not to be measured against the paper's, which stand beside them so that the order of the "
+    "methods can be compared.**"
 )
 
 _READING = (
@@ -32,8 +32,8 @@ def _blocks(tree: Mapping[str, Any]) -> Iterator[str]:
     seeds = ", ".join(map(str, tree["seeds"]))
     yield "# The paper's Tables II, III and IV"
     yield f"Scale: {tree['scale']}. Seeds: {seeds}."
-    stand_ins = [name for name, corpus in tree["corpora"].items() if corpus["stand_in"]]
-    yield _STAND_IN.format(names=", ".join(f"`{name}`" for name in stand_ins)) if stand_ins else ""
+    made = [name for name, corpus in tree["corpora"].items() if corpus["stand_in"] or _synthetic(corpus)]
+    yield _SYNTHETIC.format(names=", ".join(f"`{name}`" for name in made)) if made else ""
     yield _failures(tree)
     yield _READING
     for each in tree["tables"]:
@@ -44,7 +44,8 @@ def _blocks(tree: Mapping[str, Any]) -> Iterator[str]:
     yield "## How each row was made"
     yield table(["row", "how", "losses"], [_made(row) for row in tree["rows"]])
     yield "## Data"
-    yield table(["corpus", "what"], [[name, corpus["source"]] for name, corpus in tree["corpora"].items()])
+    corpora = [[name, corpus["source"], _synthetic(corpus) or _NONE] for name, corpus in tree["corpora"].items()]
+    yield table(["corpus", "what", "synthetic rows"], corpora)
     yield "## Time"
     yield _time(tree["time"])
     yield "## What is odd in the paper's tables"
@@ -52,6 +53,11 @@ def _blocks(tree: Mapping[str, Any]) -> Iterator[str]:
     yield "## Commands"
     yield "OUT is the folder of this page; logs are in `OUT/logs`, every result in `OUT/cells` and in `tables.json`."
     yield "```\n" + "\n".join(_commands(tree["cells"])) + "\n```"
+
+
+def _synthetic(corpus: Tree) -> str:
+    count = corpus["synthetic"]
+    return f"{count['synthetic']:,} of {count['rows']:,}" if count and count["synthetic"] else ""
 
 
 def _failures(tree: Mapping[str, Any]) -> str:

@@ -19,12 +19,13 @@ from typing import Any, TextIO
 
 from datasets_scripts.output_files import writing
 
-from .numbers import is_finished, read_numbers
+from .numbers import is_finished, read_numbers, read_synthetic
 from .plan import DATA, ROOT, Cell, Plan, settings_with_needs
 
 Result = dict[str, Any]
 """A cell's JSON: `row`, `step`, `seed`, `status` (`done`, `failed`, or, never written, `not run`), `settings`,
-`command`, `seconds` by the clock and `cpu_seconds`, `numbers`, `skipped`, and the `error` or the reason."""
+`command`, `seconds` by the clock and `cpu_seconds`, `numbers`, `skipped`, `synthetic` (of how many rows how many a
+program made, where it evaluated or fine-tuned), and the `error` or the reason."""
 
 DONE, FAILED, NOT_RUN = "done", "failed", "not run"
 _SHOWN = 300  # letters of an error that are kept
@@ -216,6 +217,7 @@ class Runner:
         if process.returncode == 0:
             try:
                 result["numbers"], result["skipped"] = read_numbers(cell.step, cell.folder)
+                result["synthetic"] = read_synthetic(cell.step, cell.folder)
             except ValueError as error:
                 return result | {"status": FAILED, "error": str(error)}
             return result
@@ -256,6 +258,7 @@ class Runner:
             "command": shown_command(cell, self.out),
             "numbers": {},
             "skipped": {},
+            "synthetic": None,
         }
 
     def _not_run(self, cell: Cell, reason: str) -> Result:

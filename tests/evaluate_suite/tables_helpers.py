@@ -85,8 +85,10 @@ def _results(cell: Cell) -> dict[str, Any]:
     if cell.step == EVALUATE:
         task = {"accuracy": number, "blind": blind, "wrong_image": measurement(0.2)}
         skipped = {"grounding": "the data has no boxes"}
-        return {"tasks": {"structure": task, "counterfactual": task, "skipped": skipped}}
+        tasks = {"structure": task, "counterfactual": task, "skipped": skipped}
+        return {"n_images": 100, "n_synthetic": 30, "tasks": tasks}
+    rows = {"n_train": 200, "n_synthetic": 0}
     if cell.step == "chexpert":
         by_label = {"Consolidation": number, "Pleural Effusion": number, "mean": number}
-        return {"test": {"accuracy": by_label, "auroc": by_label}}
-    return {"test": {"accuracy": number, "macro_f1": number, "majority": {"accuracy": measurement(1 / 3)}}}
+        return rows | {"test": {"accuracy": by_label, "auroc": by_label}}
+    return rows | {"test": {"accuracy": number, "macro_f1": number, "majority": {"accuracy": measurement(1 / 3)}}}

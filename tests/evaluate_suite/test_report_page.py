@@ -26,6 +26,7 @@ def page_of(tasks: dict[str, Any], **changes: Any) -> str:
         "n_images": 1200,
         "n_studies": 900,
         "n_reports": 800,
+        "n_synthetic": 0,
         "texts": {"distinct": 5000, "truncated": 7},
         "seed": 3,
         "n_bootstrap": 1000,
@@ -267,3 +268,9 @@ def test_shares_are_printed_in_per_cent_and_other_numbers_as_they_are(path: list
 
 def test_differences_carry_their_sign() -> None:
     assert number_text(number(-0.123, -0.2, 0.01), ["x", "accuracy"], signed=True) == "-12.3 points [-20.0, +1.0]"
+
+
+def test_drawn_images_are_said_at_the_head() -> None:
+    assert "synthetic" not in page_of({}).splitlines()[2]
+    assert "**7 of the images are synthetic: drawn by a program" in page_of({}, n_synthetic=7).splitlines()[2]
+    assert "**All of the images are synthetic" in page_of({}, n_synthetic=1200).splitlines()[2]

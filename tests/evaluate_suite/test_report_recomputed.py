@@ -84,6 +84,9 @@ def test_every_number_is_as_recomputed(task: str, report: dict[str, Any], recomp
     assert _differences(found, expected) == []
 
 
+COUNTS = ("n_images", "n_studies", "n_reports", "n_synthetic", "seed", "n_bootstrap")
+
+
 def test_the_counts_at_the_head_are_recomputed(
     report: dict[str, Any], evaluated: tuple[Any, dict[str, Dataset]]
 ) -> None:
@@ -94,8 +97,9 @@ def test_the_counts_at_the_head_are_recomputed(
         texts |= {edit["text"] for edit in edits.values() if edit is not None}
     for prompts in PROMPTS.values():
         texts |= {*prompts.positive, *prompts.negative}
-    assert {key: report[key] for key in ("n_images", "n_studies", "n_reports", "seed", "n_bootstrap")} == {
+    assert {key: report[key] for key in COUNTS} == {
         "n_images": len(test),
+        "n_synthetic": len(test),
         "n_studies": len(set(test["study_id"])),
         "n_reports": len(set(test["report"])),
         "seed": PLAN.seed,

@@ -106,7 +106,15 @@ def test_a_corpus_that_is_not_given_is_said(tmp_path: Path):
     assert "no corpus: --data chexpert=DIR_OR_ID was not given" in page
     assert row_of(tree, "II", "majority")["ours"] == {}
     assert line_of(page, "III", "PRD")[2].startswith("82.5")
-    assert "stand-ins" not in page
+
+
+def test_what_is_synthetic_is_said_of_given_corpora_too(whole: tuple[Path, dict[str, Any], str]):
+    _, tree, page = whole
+    assert tree["corpora"]["pairs"]["synthetic"] == {"rows": 100, "synthetic": 30}
+    assert tree["corpora"]["mednli"]["synthetic"] == {"rows": 200, "synthetic": 0}
+    assert "**Images or pairs of `pairs` are synthetic, made by a program" in page
+    assert "| pairs | org/pairs | 30 of 100 |" in page
+    assert "| mednli | org/mednli | – |" in page
 
 
 def test_each_table_has_its_chart(whole: tuple[Path, dict[str, Any], str]):

@@ -113,13 +113,15 @@ def load_images(arguments: FineTuning) -> ImageTask:
         test = splits["validation"]
         train, validation = hold_out(train, train["study_id"], task.held_out)
         notes = (f"Chosen on {len(validation):,} images held out of training; the validation split is reported.",)
+    train = first(train, task.max_train)
     drawn = sum(train["synthetic"]) if "synthetic" in train.column_names else 0
     notes += synthetic_note(drawn, len(train), "images", "drawn by a program, not taken of patients")
     chosen = Splits(
-        train=_encoded(first(train, task.max_train)),
+        train=_encoded(train),
         validation=_encoded(first(validation, task.max_eval)),
         test=_encoded(first(test, task.max_eval)),
         notes=notes,
+        n_synthetic=drawn,
     )
     labels = _check_labels(chosen.train, arguments.labels)
     label_table(chosen.test, labels)  # its values are read before training, too

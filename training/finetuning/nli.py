@@ -95,11 +95,10 @@ def load_nli(arguments: FineTuning) -> NLITask:
         validation = _split(own, "validation", task.data)
         notes.append("Trained on MedNLI, chosen on RadNLI's validation split.")
     test = _split(own, "test", task.data)
+    train = first(train, task.max_train)
     written = sum(pair_id.startswith(STAND_IN_PREFIX) for pair_id in train["pair_id"])
     notes += synthetic_note(written, len(train), "pairs", "written by a program, not taken from records")
-    splits = Splits(
-        first(train, task.max_train), first(validation, task.max_eval), first(test, task.max_eval), tuple(notes)
-    )
+    splits = Splits(train, first(validation, task.max_eval), first(test, task.max_eval), tuple(notes), written)
     return NLITask(splits, arguments.run.n_bootstrap, task.hypothesis_only)
 
 

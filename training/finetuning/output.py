@@ -13,7 +13,7 @@ from ..checkpoint import write_whole
 from ..errors import InputError
 from ..lora import ADAPTER_FOLDER
 from .arguments import FineTuning
-from .task import Tree
+from .task import Splits, Tree
 
 _ARGUMENTS_FILE = "finetune.yaml"
 _SEEDS_FOLDER = "seeds"
@@ -129,8 +129,10 @@ def _merged(trees: list[Tree]) -> Tree:
     return merged
 
 
-def write_metrics(arguments: FineTuning, results: dict[int, Tree]) -> Tree:
+def write_metrics(arguments: FineTuning, splits: Splits, results: dict[int, Tree]) -> Tree:
     """Writes `metrics.json`: the numbers of the folder's model, of each seed, and over the seeds.
+
+    `n_train` and `n_synthetic` are the training split's rows, and how many of them a program made.
 
     Returns:
         what was written.
@@ -138,6 +140,8 @@ def write_metrics(arguments: FineTuning, results: dict[int, Tree]) -> Tree:
     best = best_seed(results)
     metrics = {
         "task": arguments.task.task,
+        "n_train": len(splits.train),
+        "n_synthetic": splits.n_synthetic,
         "seed": best,
         "validation": results[best]["validation"],
         "test": results[best]["test"],

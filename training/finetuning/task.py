@@ -24,12 +24,14 @@ class Splits:
     Attributes:
         train, validation, test: what is trained on, chosen on and reported.
         notes: where they come from and what was left out, a sentence each, for the terminal and the card.
+        n_synthetic: how many of the training rows a program made.
     """
 
     train: Dataset
     validation: Dataset
     test: Dataset
     notes: tuple[str, ...] = ()
+    n_synthetic: int = 0
 
 
 class Task(ABC):
