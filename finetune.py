@@ -73,6 +73,8 @@ def build_classifier(arguments: FineTuning, task: Task, seed: int) -> tuple[Clas
     freeze_for(arguments.classifier.method, classifier)
     base = display_name(arguments.classifier.model)
     adapted = attach_lora(classifier.model, arguments.lora, classifier.encoders, classifier.heads, base)
+    # Convolutions train in less time with their channels innermost, as in pre-training.
+    classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # no stub has it
     return classifier, adapted
 
 

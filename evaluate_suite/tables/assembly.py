@@ -6,8 +6,8 @@ from typing import Any
 from ..context import Tree
 from ..statistics import Measurement
 from .numbers import over_seeds
-from .paper import BLIND, CHANCE, LABELS, MAJORITY, ODDITIES, TABLES, Column, Table
-from .plan import EVALUATE, METHOD_KEYS, Cell, Plan, Row
+from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY, ODDITIES, TABLES, Column, Table
+from .plan import EVALUATE, METHOD_KEYS, Cell, Plan
 from .runner import DONE, FAILED, Result
 
 Results = Mapping[str, Result]
@@ -15,6 +15,8 @@ Results = Mapping[str, Result]
 _MADE = {
     MAJORITY: "the constant answer: for inference the training split's most frequent class, for an observation the "
     "better of always and never; the AUROC of any constant is 0.5",
+    HYPOTHESIS: "a control: fine-tuned from the start as the others, but shown no premise; what is above chance "
+    "here can be told without reading both sentences",
     CHANCE: "what random scores are expected to reach",
     BLIND: "the best of the models that read the texts alone, which `evaluate_suite run` fits to each split; it finds "
     "no place in an image",
@@ -61,8 +63,11 @@ def _synthetic(corpus: str, plan: Plan, results: Results) -> Tree | None:
 
 
 def _table(table: Table, plan: Plan, results: Results) -> Tree:
-    rows = [_control(name, table, plan, results) for name in table.controls]
-    rows += [_row(row, table, plan, results) for row in plan.rows]
+    rows = [
+        _row(name, LABELS[name], table, plan, results) if name == HYPOTHESIS else _control(name, table, plan, results)
+        for name in table.controls
+    ]
+    rows += [_row(row.name, row.label, table, plan, results) for row in plan.rows]
     return {
         "name": table.name,
         "title": table.title,
@@ -73,12 +78,12 @@ def _table(table: Table, plan: Plan, results: Results) -> Tree:
     }
 
 
-def _row(row: Row, table: Table, plan: Plan, results: Results) -> Tree:
-    tree: Tree = {"row": row.name, "label": row.label, "printed": {}, "ours": {}, "missing": {}}
+def _row(name: str, label: str, table: Table, plan: Plan, results: Results) -> Tree:
+    tree: Tree = {"row": name, "label": label, "printed": {}, "ours": {}, "missing": {}}
     for column in table.columns:
-        if row.name in column.printed:
-            tree["printed"][column.title] = column.printed[row.name]
-        cells = {seed: plan.cell(row.name, column.step, seed) for seed in plan.seeds}
+        if name in column.printed:
+            tree["printed"][column.title] = column.printed[name]
+        cells = {seed: plan.cell(name, column.step, seed) for seed in plan.seeds}
         measured = {
             seed: number
             for seed, cell in cells.items()

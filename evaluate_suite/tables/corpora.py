@@ -30,7 +30,7 @@ STAND_INS: Mapping[str, StandIn] = {
     "mednli": (("phantom_nli", "--train", "12000", "--validation", "600", "--test", "1200", "--seed", "0"),),
     "radnli": (("phantom_nli", "--train", "0", "--validation", "480", "--test", "480", "--seed", "1"),),
     "chexpert": (
-        ("phantom_chexpert", "--train", "2000", "--validation", "500", "--image_size", "64", "--seed", "1"),
+        ("phantom_chexpert", "--train", "2000", "--validation", "1000", "--image_size", "64", "--seed", "1"),
         ("chexpert",),
     ),
 }

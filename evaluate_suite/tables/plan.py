@@ -11,7 +11,7 @@ from typing import Any
 from training.recipe_files import recipe_keys
 
 from .corpora import CORPORA, STAND_INS, Corpus, stand_in
-from .paper import LABELS
+from .paper import HYPOTHESIS, LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `train.py`, `finetune.py` and the recipes are."""
@@ -64,7 +64,7 @@ class Cell:
         """The cells of one chain run one after the other; those that share a start are one."""
         if self.row == DATA:
             return (self.name.removesuffix("_source"), None)
-        return (START if self.row in (RANDOM, PUBLISHED) else self.row, self.seed)
+        return (START if self.row in (HYPOTHESIS, RANDOM, PUBLISHED) else self.row, self.seed)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def recipe_files(names: Sequence[str], folder: Path) -> dict[str, Path]:
         if not file.is_file():
             known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
             raise ValueError(f"recipes: {name!r} is not there: name a .yaml file, or of {folder.name}: {known}")
-        if file.stem in files or file.stem in (DATA, START, RANDOM, PUBLISHED):
+        if file.stem in files or file.stem in (DATA, START, HYPOTHESIS, RANDOM, PUBLISHED):
             raise ValueError(f"recipes: {file.stem} stands twice, or is the name of a row of its own")
         files[file.stem] = file
     return files
@@ -247,13 +247,15 @@ class _Builder:
 
     def controls(self, seed: int) -> list[Cell]:
         """The rows without pre-training: the start itself, as a model folder, and what is fine-tuned from it."""
-        start = self._start(seed)
-        cells = [start]
+        cells = [self._start(seed)]
+        for task, kind in FINETUNINGS.items():
+            if kind == "nli":
+                cells.append(self._finetuning(HYPOTHESIS, START, task, seed, {"hypothesis_only": "true"}))
         if _from_scratch(self.recipes):
             cells += self.downstream(RANDOM, START, seed)
             return cells + self.downstream(PUBLISHED, START, seed, _NO_PUBLISHED)
         unmeasured = "train.py starts from the published weights; a random start is at chance"
-        for cell in self.downstream(RANDOM, START, seed, init="random"):
+        for cell in self.downstream(RANDOM, START, seed, flags={"init": "random"}):
             cells.append(cell if cell.step != EVALUATE else _without(cell, unmeasured))
         return cells + self.downstream(PUBLISHED, START, seed)
 
@@ -282,29 +284,37 @@ class _Builder:
         return self._cell(row, PRETRAIN, seed, command, settings, folder, ("pairs",))
 
     def downstream(
-        self, row: str, model: str, seed: int, missing: str | None = None, *, init: str = "pretrained"
+        self, row: str, model: str, seed: int, missing: str | None = None, *, flags: Mapping[str, str] | None = None
     ) -> list[Cell]:
-        """The fine-tunings and the evaluation of a row, from the model of another or its own."""
-        source = self._folder(model, PRETRAIN, seed)
-        start = Cell(model, PRETRAIN, seed, (), {}, source).name
-        cells = []
-        for task, kind in FINETUNINGS.items():
-            folder = self._folder(row, task, seed)
-            corpus, others = self.corpora.get(task), ("mednli",) if task == "radnli" else ()
-            command = [*_LAUNCH, str(ROOT / "finetune.py"), "--config", str(self.finetuning_folder / f"{kind}.yaml")]
-            command += ["--task", task, "--model", str(source), "--init", init]
-            command += ["--data", corpus.source if corpus else ""]
-            if others and "mednli" in self.corpora:
-                command += ["--train_data", self.corpora["mednli"].source]
-            command += ["--seeds", str(seed), "--output_dir", str(folder)]
-            settings = {f"finetune.{key}": value for key, value in self.finetuning[kind].items()} | {"init": init}
-            cells.append(self._cell(row, task, seed, command, settings, folder, (task, *others), start))
-        folder = self._folder(row, EVALUATE, seed)
+        """The fine-tunings, with `flags`, and the evaluation of a row, from the model of another or its own."""
+        cells = [self._finetuning(row, model, task, seed, flags or {}) for task in FINETUNINGS]
+        cells.append(self._evaluation(row, model, seed))
+        return cells if missing is None else [_without(cell, missing) for cell in cells]
+
+    def _finetuning(self, row: str, model: str, task: str, seed: int, flags: Mapping[str, str]) -> Cell:
+        kind, corpus, folder = FINETUNINGS[task], self.corpora.get(task), self._folder(row, task, seed)
+        others = ("mednli",) if task == "radnli" else ()
+        command = [*_LAUNCH, str(ROOT / "finetune.py"), "--config", str(self.finetuning_folder / f"{kind}.yaml")]
+        command += ["--task", task, "--model", str(self._folder(model, PRETRAIN, seed))]
+        command += ["--data", corpus.source if corpus else ""]
+        if others and "mednli" in self.corpora:
+            command += ["--train_data", self.corpora["mednli"].source]
+        command += [part for key, value in flags.items() for part in (f"--{key}", value)]
+        command += ["--seeds", str(seed), "--output_dir", str(folder)]
+        settings = {f"finetune.{key}": value for key, value in {**self.finetuning[kind], **flags}.items()}
+        start = self._start_of(model, seed)
+        return self._cell(row, task, seed, command, settings, folder, (task, *others), start)
+
+    def _evaluation(self, row: str, model: str, seed: int) -> Cell:
+        source, folder = self._folder(model, PRETRAIN, seed), self._folder(row, EVALUATE, seed)
         command = [sys.executable, "-m", "evaluate_suite", "run", "--model", str(source), "--tasks", _TASKS]
         pairs = self.corpora.get("pairs")
         command += ["--data", pairs.source if pairs else "", "--out", str(folder), "--overwrite"]
-        cells.append(self._cell(row, EVALUATE, seed, command, {"tasks": _TASKS}, folder, ("pairs",), start))
-        return cells if missing is None else [_without(cell, missing) for cell in cells]
+        start = self._start_of(model, seed)
+        return self._cell(row, EVALUATE, seed, command, {"tasks": _TASKS}, folder, ("pairs",), start)
+
+    def _start_of(self, model: str, seed: int) -> str:
+        return Cell(model, PRETRAIN, seed, (), {}, self._folder(model, PRETRAIN, seed)).name
 
     def _cell(
         self,

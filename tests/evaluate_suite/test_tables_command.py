@@ -117,7 +117,7 @@ def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pyt
     tree = json.loads((tmp_path / "tables.json").read_text())
     status_of = {name: cell["status"] for name, cell in tree["cells"].items()}
     done = {name for name, status in status_of.items() if status == "done"}
-    rows = ("random-mednli", "random-evaluate", "prd-pretrain", "prd-mednli", "prd-evaluate")
+    rows = ("hypothesis-mednli", "random-mednli", "random-evaluate", "prd-pretrain", "prd-mednli", "prd-evaluate")
     assert done == {f"{name}-seed0" for name in ("start-pretrain", *rows)}
     assert set(status_of.values()) == {"done", "not run"}
     cell = tree["cells"]["prd-mednli-seed0"]
@@ -136,7 +136,7 @@ def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pyt
     phantom_nli.build(data, train=48, validation=24, test=36, overwrite=True, progress=False)
     capsys.readouterr()
     refused = error_of(capsys, *arguments[1:])
-    assert "random-mednli-seed0 was done with other settings (data.mednli was" in refused
+    assert "hypothesis-mednli-seed0 was done with other settings (data.mednli was" in refused
     assert "--redo_changed" in refused
 
 

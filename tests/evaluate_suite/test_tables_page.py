@@ -108,6 +108,18 @@ def test_a_corpus_that_is_not_given_is_said(tmp_path: Path):
     assert line_of(page, "III", "PRD")[2].startswith("82.5")
 
 
+def test_the_hypothesis_alone_is_fine_tuned_of_the_start(whole: tuple[Path, dict[str, Any], str]):
+    _, tree, page = whole
+    row = row_of(tree, "III", "hypothesis")
+    assert {title: number["mean"] for title, number in row["ours"].items()} == {
+        title: pytest.approx(value_of("hypothesis", 0) + 0.025) for title in ("MedNLI", "RadNLI")
+    }
+    assert "hypothesis alone" in page.split("## Table III")[1].split("## Table IV")[0]
+    cell = tree["cells"]["hypothesis-radnli-seed1"]
+    assert cell["settings"]["finetune.hypothesis_only"] == "true"
+    assert "from start-pretrain-seed1" in cell["settings"]
+
+
 def test_what_is_synthetic_is_said_of_given_corpora_too(whole: tuple[Path, dict[str, Any], str]):
     _, tree, page = whole
     assert tree["corpora"]["pairs"]["synthetic"] == {"rows": 100, "synthetic": 30}
