@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from matplotlib.figure import Figure
@@ -36,11 +35,9 @@ from datasets_scripts.card import markdown_table
 from evaluate_suite.encoders import LocalMaps
 from evaluate_suite.heat_maps import seen_box, to_pixels
 from evaluate_suite.loading import load_encoder
-from evaluate_suite.ranking import bootstrap_ranking, mean_of_defined
 from evaluate_suite.statistics import SHARE, measure_mean
 from evaluate_suite.structure_accuracy.structure_accuracy import group_indices, percentile_interval
-from evaluate_suite.tasks.zero_shot import LabelTable, from_scores
-from finetune import build_classifier
+from evaluate_suite.tasks.zero_shot import from_scores
 from training.devices import build_accelerator
 from training.errors import one_line_errors
 from training.finetuning.arguments import (
@@ -51,8 +48,9 @@ from training.finetuning.arguments import (
     TaskArguments,
 )
 from training.finetuning.images import ImageTask, label_table
-from training.finetuning.loop import FineTuner
 from training.finetuning.task import Splits, hold_out
+
+from .trained_classifiers import mean_areas, trained_logits
 
 LEARNING_RATES: Mapping[str, float] = {"linear_probe": 1e-2, "full": 1e-3}
 INITS = ("pretrained", "random")
@@ -167,19 +165,8 @@ def answers(
                 others = rows.select(np.flatnonzero(fold_of != fold))
                 train, validation = hold_out(others, others["study_id"], 0.1)
                 task = ImageTask(Splits(train, validation, rows.select(own)), names, settings.n_bootstrap)
-                logits[own] = _trained_logits(settings.fine_tuning(init, method), accelerator, task, settings.seed)
+                logits[own] = trained_logits(settings.fine_tuning(init, method), accelerator, task, settings.seed)
     return found
-
-
-def _trained_logits(
-    arguments: FineTuning, accelerator: Accelerator, task: ImageTask, seed: int
-) -> NDArray[np.float64]:
-    classifier, _ = build_classifier(arguments, task, seed)
-    tuner = FineTuner(arguments, accelerator, classifier, task, seed)
-    tuner.train()
-    logits = tuner.logits(task.splits.test)
-    accelerator.free_memory()
-    return logits
 
 
 def deal(rows: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
@@ -212,24 +199,13 @@ def measure(
             }
             for init, logits in by_init.items()
         }
-        means = {init: _mean_areas(logits, table, groups, n_bootstrap) for init, logits in by_init.items()}
+        means = {init: mean_areas(logits, table, groups, n_bootstrap) for init, logits in by_init.items()}
         values = {init: results[method][init]["auroc"]["mean"]["value"] for init in INITS}
         results[method]["gain"] = {
             "value": values["pretrained"] - values["random"],
             "interval": percentile_interval(means["pretrained"] - means["random"]),
         }
     return results
-
-
-def _mean_areas(
-    logits: NDArray[np.float64], table: LabelTable, groups: NDArray[np.int64], n_bootstrap: int
-) -> NDArray[np.float64]:
-    """The labels' mean AUROC in each resample, [B]; the resamples are the same for all models."""
-    areas = [
-        bootstrap_ranking(logits[:, place], table.positive[:, place], table.counted[:, place], groups, n_bootstrap, 0)
-        for place in range(len(table.names))
-    ]
-    return mean_of_defined(np.column_stack([area.auroc for area in areas]))
 
 
 def render(results: Mapping[str, Mapping[str, Any]]) -> str:

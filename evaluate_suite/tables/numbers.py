@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +106,7 @@ def _reason(said: Mapping[str, str], path: tuple[str, ...]) -> str:
 
 
 def over_seeds(measured: Mapping[int, Measurement]) -> dict[str, Any]:
-    """One number over the seeds.
-
-    The interval allows for other seeds and for other cases: Student's t of the seeds' mean and the mean half-width of
-    the seeds' own bootstrap intervals, each to its side, added as independent. With one seed it is that seed's own.
+    """One number over the seeds, a share, with the interval of `interval_over_seeds`.
 
     Args:
         measured: by seed, at least one.
@@ -119,27 +116,39 @@ def over_seeds(measured: Mapping[int, Measurement]) -> dict[str, Any]:
         interval and n.
     """
     values = [number["value"] for number in measured.values()]
-    mean = statistics.fmean(values)
-    low, high = (
-        statistics.fmean(abs(number["value"] - number["interval"][side]) for number in measured.values())
-        for side in (0, 1)
-    )
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    of_seeds = 0.0
-    if deviation is not None:
-        of_seeds = float(student.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
-    bounds = [mean - math.hypot(low, of_seeds), mean + math.hypot(high, of_seeds)]
+    low, high = interval_over_seeds(values, [number["interval"] for number in measured.values()])
     first = next(iter(measured.values()))
     return {
-        "mean": mean,
-        "deviation": deviation,
-        "interval": [max(0.0, bounds[0]), min(1.0, bounds[1])],
+        "mean": statistics.fmean(values),
+        "deviation": statistics.stdev(values) if len(values) > 1 else None,
+        "interval": [max(0.0, low), min(1.0, high)],
         "chance": first["chance"],
         "n": first["n"],
         "seeds": {
             str(seed): {key: number[key] for key in ("value", "interval", "n")} for seed, number in measured.items()
         },
     }
+
+
+def interval_over_seeds(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The 95 % interval of a mean over seeds, which allows for other seeds and for other cases.
+
+    Student's t of the seeds' mean and the mean half-width of the seeds' own bootstrap intervals, each to its side,
+    added as independent. With one seed it is that seed's own.
+
+    Args:
+        values: of the seeds, at least one.
+        intervals: of each, its lower and upper bound.
+    """
+    mean, count = statistics.fmean(values), len(values)
+    low, high = (
+        statistics.fmean(abs(value - bounds[side]) for value, bounds in zip(values, intervals, strict=True))
+        for side in (0, 1)
+    )
+    of_seeds = 0.0
+    if count > 1:
+        of_seeds = float(student.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+    return mean - math.hypot(low, of_seeds), mean + math.hypot(high, of_seeds)
 
 
 def is_finished(step: str, folder: Path) -> bool:
