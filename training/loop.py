@@ -156,8 +156,11 @@ class PreTrainer:
         return torch.Generator().manual_seed(self._step_entropy())
 
     def _set_train_mode(self) -> None:
-        """Train mode, but for frozen encoders: their dropout and running statistics stand still."""
-        self.model.train()
+        """Train mode, but for frozen encoders, and for all at a learning rate of 0: what is not trained stands still.
+
+        That holds for dropout and running statistics, too.
+        """
+        self.model.train(self.recipe.optimization.learning_rate > 0)
         model = self.accelerator.unwrap_model(self.model)
         freeze = self.recipe.model.freeze
         if freeze in ("vision", "both"):

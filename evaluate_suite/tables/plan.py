@@ -260,7 +260,7 @@ class _Builder:
         return cells + self.downstream(PUBLISHED, START, seed)
 
     def _start(self, seed: int) -> Cell:
-        # One step at a learning rate of 0 with the encoders' statistics frozen leaves every weight as it was.
+        # One step at a learning rate of 0 leaves every weight and every running statistic as it was.
         row = next(iter(self.recipes))
         still = {"alpha": 0.0, "beta": 0.0, "global_weight": 1.0, "sentence_sampling": "false", "freeze": "both"}
         still |= {"learning_rate": 0.0, "max_steps": 1, "max_eval_images": 50, "perturbations": "stored"}

@@ -140,8 +140,14 @@ def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pyt
     assert "--redo_changed" in refused
 
 
-def test_the_start_holds_the_weights_that_training_starts_from(tiny: list[str], tmp_path: Path):
-    """The model folder of the rows without pre-training: one step at a learning rate of 0 changes no weight."""
+@pytest.mark.parametrize(
+    "heads", [{}, {"vision_pooling": "projected_mean", "vision_projection": "biovil"}], ids=["small", "paper"]
+)
+def test_the_start_holds_the_weights_that_training_starts_from(heads: dict[str, str], tiny: list[str], tmp_path: Path):
+    """The model folder of the rows without pre-training: one step at a learning rate of 0 changes no weight.
+
+    Nor does it change a running statistic, such as those of BioViL's head, which `freeze` leaves alone.
+    """
     import torch
     from transformers import set_seed
 
@@ -155,7 +161,9 @@ def test_the_start_holds_the_weights_that_training_starts_from(tiny: list[str], 
 
     options = dict(zip(tiny[0:8:2], tiny[1:9:2], strict=True))
     corpora = given_corpora([tiny[-2]])
-    files = recipe_files([options["--recipes"]], ROOT / "recipes")
+    file = tmp_path / "prd.yaml"
+    file.write_text(yaml.safe_dump({"extends": options["--recipes"], **heads}))
+    files = recipe_files([str(file)], ROOT / "recipes")
     plan = make_plan(files, Path(options["--finetuning"]), corpora, [5], "paper", tmp_path)
     command = plan.cell("start", "pretrain", 5).command
     train.main(list(command[command.index(str(ROOT / "train.py")) + 1 :]))
