@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         0, 1 where a cell failed, or 130 where the run was interrupted.
 
     Raises:
-        ValueError: a recipe, a corpus or a seed is not one, or a cell was done with other settings.
+        ValueError: a recipe, a corpus or a seed is not one, or a cell was begun with other settings.
         OSError: something cannot be written.
     """
     out = Path(args.out).resolve()
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             name, what = next(iter(changed.items()))
             more = f", and so were {len(changed) - 1} more" if len(changed) > 1 else ""
             raise ValueError(
-                f"{name} was done with other settings ({what}){more}: set it back, choose another --out, or say "
+                f"{name} was begun with other settings ({what}){more}: set it back, choose another --out, or say "
                 "--redo_changed"
             )
         for cell in plan.cells:

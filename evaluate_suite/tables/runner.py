@@ -23,11 +23,12 @@ from .numbers import is_finished, read_numbers, read_synthetic
 from .plan import DATA, ROOT, Cell, Plan, settings_with_needs
 
 Result = dict[str, Any]
-"""A cell's JSON: `row`, `step`, `seed`, `status` (`done`, `failed`, or, never written, `not run`), `settings`,
-`command`, `seconds` by the clock and `cpu_seconds`, `numbers`, `skipped`, `synthetic` (of how many rows how many a
-program made, where it evaluated or fine-tuned), and the `error` or the reason."""
+"""A cell's JSON: `row`, `step`, `seed`, `status` (`done`, `failed`; on disk alone, of one that runs or was killed,
+`begun`; never on disk, `not run`), `settings`, `command`, `seconds` by the clock and `cpu_seconds`, `numbers`,
+`skipped`, `synthetic` (of how many rows how many a program made, where it evaluated or fine-tuned), and the `error` or
+the reason."""
 
-DONE, FAILED, NOT_RUN = "done", "failed", "not run"
+DONE, FAILED, BEGUN, NOT_RUN = "done", "failed", "begun", "not run"
 _SHOWN = 300  # letters of an error that are kept
 
 
@@ -74,7 +75,10 @@ class Store:
 
 
 def changed_cells(plan: Plan, store: Store) -> dict[str, str]:
-    """Cells that were done or tried with other settings, and what differs."""
+    """Cells that were begun with other settings, ended or not, and what differs.
+
+    What one that was killed has left, such as checkpoints, its programs would go on with.
+    """
     by_name = {cell.name: cell for cell in plan.cells}
     changed = {}
     for cell in plan.cells:
@@ -193,6 +197,7 @@ class Runner:
             self._say(f"{cell.name}: not run, it {reason}")
             return self._not_run(cell, reason)
         self._say(f"{cell.name}: begins")
+        self.store.write(cell, self._described(cell, BEGUN))
         result = self._run_cell(cell)
         if not self._stopped:
             self.store.write(cell, result)

@@ -74,7 +74,7 @@ def test_what_changed_is_done_again_where_asked(tmp_path: Path, monkeypatch: pyt
     )
     monkeypatch.setattr("evaluate_suite.tables_command.make_plan", lambda *given: replace(plan, cells=cells))
     capsys.readouterr()
-    assert "prd-mednli-seed0 was done with other settings (seed was 0 and is 9): set" in error_of(
+    assert "prd-mednli-seed0 was begun with other settings (seed was 0 and is 9): set" in error_of(
         capsys, "--out", tmp_path
     )
     before = len(ran(tmp_path))
@@ -136,7 +136,7 @@ def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pyt
     phantom_nli.build(data, train=48, validation=24, test=36, overwrite=True, progress=False)
     capsys.readouterr()
     refused = error_of(capsys, *arguments[1:])
-    assert "hypothesis-mednli-seed0 was done with other settings (data.mednli was" in refused
+    assert "hypothesis-mednli-seed0 was begun with other settings (data.mednli was" in refused
     assert "--redo_changed" in refused
 
 

@@ -114,7 +114,8 @@ def test_a_killed_run_goes_on_and_does_nothing_twice(tmp_path: Path):
     assert ended.returncode == -signal.SIGKILL
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # what the killed run had started ends first
-    done = {file.stem for file in (tmp_path / "cells").glob("*.json")}
+    files = (tmp_path / "cells").glob("*.json")
+    done = {file.stem for file in files if json.loads(file.read_text())["status"] == "done"}
     assert "start-pretrain-seed0" in done
     before = len(ran(tmp_path))
     results = run_plan(quick_plan(tmp_path), tmp_path)
@@ -122,13 +123,15 @@ def test_a_killed_run_goes_on_and_does_nothing_twice(tmp_path: Path):
     assert {result["status"] for name, result in results.items() if not name.startswith("published")} == {"done"}
 
 
-def test_an_interrupted_run_ends_what_it_started_and_stores_nothing_of_it(tmp_path: Path):
-    interrupts = "import os, signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()"
-    plan = quick_plan(tmp_path, commands={"prd-chexpert-seed0": interrupts})
+INTERRUPTS = "import os, signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()"
+
+
+def test_an_interrupted_run_ends_what_it_started_and_stores_no_result_of_it(tmp_path: Path):
+    plan = quick_plan(tmp_path, commands={"prd-chexpert-seed0": INTERRUPTS})
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, tmp_path)
-    assert Store(tmp_path).read(plan.cell("prd", "chexpert", 0)) is None
-    assert Store(tmp_path).read(plan.cell("prd", "mednli", 0)) is not None
+    assert Store(tmp_path).read(plan.cell("prd", "chexpert", 0))["status"] == "begun"
+    assert Store(tmp_path).read(plan.cell("prd", "mednli", 0))["status"] == "done"
     with claimed(tmp_path):  # nothing that was started is left to hold the folder
         pass
 
@@ -156,6 +159,15 @@ def test_what_changed_is_named_with_all_that_reads_it(tmp_path: Path):
     assert changed["prd-pretrain-seed1"] == "recipe.batch_size was 64 and is 7"
     steps = ("pretrain", "mednli", "radnli", "chexpert", "evaluate")
     assert set(changed) == {f"prd-{step}-seed1" for step in steps}
+
+
+def test_what_was_begun_with_other_settings_is_named_though_it_did_not_end(tmp_path: Path):
+    """Its checkpoints are of those settings: the programs would refuse them, or, of another start, go on with them."""
+    plan = quick_plan(tmp_path, commands={"prd-mednli-seed0": INTERRUPTS})
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, tmp_path)
+    changed = changed_cells(with_changed_settings(plan, "prd-pretrain-seed0"), Store(tmp_path))
+    assert {"prd-pretrain-seed0", "prd-mednli-seed0"} <= set(changed)
 
 
 def test_a_damaged_result_is_named(tmp_path: Path):
