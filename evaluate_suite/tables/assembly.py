@@ -56,7 +56,7 @@ def assemble(plan: Plan, results: Results) -> Tree:
 
 
 def _synthetic(corpus: str, plan: Plan, results: Results) -> Tree | None:
-    # Of the rows that are evaluated, or that a classifier is trained on; None before any cell that reads them is done.
+    # As `read_synthetic` counts; None before any cell that reads the corpus is done.
     step = EVALUATE if corpus == "pairs" else corpus
     counts = (results[cell.name]["synthetic"] for cell in plan.cells if cell.step == step)
     return next((count for count in counts if count is not None), None)

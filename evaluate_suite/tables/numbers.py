@@ -40,6 +40,7 @@ _PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "pointing_game_wrong_image": ("tasks", "grounding", "wrong_map"),
     },
 }
+_COUNTS = {EVALUATE: ("n_images", "n_synthetic"), "radnli": ("n_test", "n_test_synthetic")}
 
 
 def results_file(step: str, folder: Path) -> Path:
@@ -75,7 +76,9 @@ def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
 
 
 def read_synthetic(step: str, folder: Path) -> dict[str, int] | None:
-    """Of the rows that a finished cell evaluated or fine-tuned on, how many there are and how many a program made.
+    """Of the rows of its corpus that a finished cell evaluated or fine-tuned on, how many a program made.
+
+    RadNLI's are those that are reported: trained is on MedNLI.
 
     Returns:
         `rows` and `synthetic`; None for a cell of another kind.
@@ -86,7 +89,8 @@ def read_synthetic(step: str, folder: Path) -> dict[str, int] | None:
     if step not in _PLACES:
         return None
     tree = _read(step, folder)
-    return {"rows": tree["n_images" if step == EVALUATE else "n_train"], "synthetic": tree["n_synthetic"]}
+    rows, synthetic = _COUNTS.get(step, ("n_train", "n_synthetic"))
+    return {"rows": tree[rows], "synthetic": tree[synthetic]}
 
 
 def _read(step: str, folder: Path) -> dict[str, Any]:

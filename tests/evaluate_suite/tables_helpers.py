@@ -87,7 +87,7 @@ def _results(cell: Cell) -> dict[str, Any]:
         skipped = {"grounding": "the data has no boxes"}
         tasks = {"structure": task, "counterfactual": task, "skipped": skipped}
         return {"n_images": 100, "n_synthetic": 30, "tasks": tasks}
-    rows = {"n_train": 200, "n_synthetic": 0}
+    rows = {"n_train": 200, "n_synthetic": 0, "n_test": 50, "n_test_synthetic": 20}
     if cell.step == "chexpert":
         by_label = {"Consolidation": number, "Pleural Effusion": number, "mean": number}
         return rows | {"test": {"accuracy": by_label, "auroc": by_label}}

@@ -124,7 +124,8 @@ def test_what_is_synthetic_is_said_of_given_corpora_too(whole: tuple[Path, dict[
     _, tree, page = whole
     assert tree["corpora"]["pairs"]["synthetic"] == {"rows": 100, "synthetic": 30}
     assert tree["corpora"]["mednli"]["synthetic"] == {"rows": 200, "synthetic": 0}
-    assert "**Images or pairs of `pairs` are synthetic, made by a program" in page
+    assert tree["corpora"]["radnli"]["synthetic"] == {"rows": 50, "synthetic": 20}  # not those of MedNLI
+    assert "**Images or pairs of `pairs`, `radnli` are synthetic, made by a program" in page
     assert "| pairs | org/pairs | 30 of 100 |" in page
     assert "| mednli | org/mednli | – |" in page
 

@@ -87,6 +87,7 @@ def test_the_phantom_of_pre_training_is_accepted(prd: Path, tmp_path: Path):
     assert metrics(tmp_path / "run")["test"]["auroc"]["No Finding"]["n"] == 12
     card = (tmp_path / "run" / "README.md").read_text()
     assert "All of the 24 training images are synthetic: drawn by a program, not taken of patients." in card
+    assert "All of the 12 reported images are synthetic: drawn by a program, not taken of patients." in card
 
 
 def test_without_a_test_split_the_validation_split_is_reported_and_never_chosen_on(

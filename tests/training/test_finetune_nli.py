@@ -123,6 +123,21 @@ def test_the_card_says_that_pairs_are_a_stand_in(prd: Path, tmp_path: Path):
     assert "All of the 36 training pairs are synthetic: written by a program, not taken from records." in card
 
 
+def test_what_is_reported_on_is_said_to_be_a_stand_in_though_what_was_trained_on_is_none(
+    prd: Path, mednli: Path, tmp_path: Path
+):
+    phantom_nli.build(tmp_path / "pairs", train=0, validation=12, test=24, progress=False)
+    run_finetune(
+        *("--task", "radnli", "--model", prd, "--data", tmp_path / "pairs", "--train_data", mednli),
+        *("--output_dir", tmp_path / "run", "--max_steps", 1),
+    )
+    numbers = metrics(tmp_path / "run")
+    assert (numbers["n_synthetic"], numbers["n_test"], numbers["n_test_synthetic"]) == (0, 24, 24)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "All of the 24 reported pairs are synthetic: written by a program, not taken from records." in card
+    assert "training pairs are synthetic" not in card
+
+
 def test_a_checkpoint_of_transformers_starts_a_run_too(mednli: Path, tmp_path: Path):
     run = tmp_path / "run"
     run_finetune(

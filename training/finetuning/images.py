@@ -113,15 +113,21 @@ def load_images(arguments: FineTuning) -> ImageTask:
         test = splits["validation"]
         train, validation = hold_out(train, train["study_id"], task.held_out)
         notes = (f"Chosen on {len(validation):,} images held out of training; the validation split is reported.",)
-    train = first(train, task.max_train)
-    drawn = sum(train["synthetic"]) if "synthetic" in train.column_names else 0
-    notes += synthetic_note(drawn, len(train), "images", "drawn by a program, not taken of patients")
+    train, validation, test = (
+        first(train, task.max_train),
+        first(validation, task.max_eval),
+        first(test, task.max_eval),
+    )
+    drawn, drawn_test = (sum(rows["synthetic"]) if "synthetic" in rows.column_names else 0 for rows in (train, test))
+    for count, rows, split in ((drawn, train, "training"), (drawn_test, test, "reported")):
+        notes += synthetic_note(count, len(rows), f"{split} images", "drawn by a program, not taken of patients")
     chosen = Splits(
         train=_encoded(train),
-        validation=_encoded(first(validation, task.max_eval)),
-        test=_encoded(first(test, task.max_eval)),
+        validation=_encoded(validation),
+        test=_encoded(test),
         notes=notes,
         n_synthetic=drawn,
+        n_test_synthetic=drawn_test,
     )
     labels = _check_labels(chosen.train, arguments.labels)
     label_table(chosen.test, labels)  # its values are read before training, too

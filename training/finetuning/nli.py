@@ -95,11 +95,20 @@ def load_nli(arguments: FineTuning) -> NLITask:
         validation = _split(own, "validation", task.data)
         notes.append("Trained on MedNLI, chosen on RadNLI's validation split.")
     test = _split(own, "test", task.data)
-    train = first(train, task.max_train)
-    written = sum(pair_id.startswith(STAND_IN_PREFIX) for pair_id in train["pair_id"])
-    notes += synthetic_note(written, len(train), "pairs", "written by a program, not taken from records")
-    splits = Splits(train, first(validation, task.max_eval), first(test, task.max_eval), tuple(notes), written)
+    train, validation, test = (
+        first(train, task.max_train),
+        first(validation, task.max_eval),
+        first(test, task.max_eval),
+    )
+    written, written_test = _written_by_program(train), _written_by_program(test)
+    for count, rows, split in ((written, train, "training"), (written_test, test, "reported")):
+        notes += synthetic_note(count, len(rows), f"{split} pairs", "written by a program, not taken from records")
+    splits = Splits(train, validation, test, tuple(notes), written, written_test)
     return NLITask(splits, arguments.run.n_bootstrap, task.hypothesis_only)
+
+
+def _written_by_program(rows: Dataset) -> int:
+    return sum(pair_id.startswith(STAND_IN_PREFIX) for pair_id in rows["pair_id"])
 
 
 def resampled_together(rows: Dataset) -> list[str]:

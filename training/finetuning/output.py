@@ -132,7 +132,8 @@ def _merged(trees: list[Tree]) -> Tree:
 def write_metrics(arguments: FineTuning, splits: Splits, results: dict[int, Tree]) -> Tree:
     """Writes `metrics.json`: the numbers of the folder's model, of each seed, and over the seeds.
 
-    `n_train` and `n_synthetic` are the training split's rows, and how many of them a program made.
+    `n_train` and `n_synthetic` are the training split's rows, and how many of them a program made; `n_test` and
+    `n_test_synthetic` those of the reported split.
 
     Returns:
         what was written.
@@ -142,6 +143,8 @@ def write_metrics(arguments: FineTuning, splits: Splits, results: dict[int, Tree
         "task": arguments.task.task,
         "n_train": len(splits.train),
         "n_synthetic": splits.n_synthetic,
+        "n_test": len(splits.test),
+        "n_test_synthetic": splits.n_test_synthetic,
         "seed": best,
         "validation": results[best]["validation"],
         "test": results[best]["test"],

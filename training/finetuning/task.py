@@ -24,7 +24,7 @@ class Splits:
     Attributes:
         train, validation, test: what is trained on, chosen on and reported.
         notes: where they come from and what was left out, a sentence each, for the terminal and the card.
-        n_synthetic: how many of the training rows a program made.
+        n_synthetic, n_test_synthetic: how many of the training and of the reported rows a program made.
     """
 
     train: Dataset
@@ -32,6 +32,7 @@ class Splits:
     test: Dataset
     notes: tuple[str, ...] = ()
     n_synthetic: int = 0
+    n_test_synthetic: int = 0
 
 
 class Task(ABC):
@@ -95,15 +96,15 @@ def check_ids(rows: Dataset, columns: Sequence[str], place: str) -> None:
 
 
 def synthetic_note(synthetic: int, rows: int, what: str, how: str) -> tuple[str, ...]:
-    """The sentence that says how many training rows are synthetic; none where none is.
+    """The sentence that says how many rows are synthetic; none where none is.
 
     Args:
         synthetic, rows: how many are, and how many there are.
-        what: a name for the rows.
+        what: a name for the rows, with that of their split.
         how: how the synthetic ones were made.
     """
     share = "All" if synthetic == rows else f"{synthetic:,}"
-    return (f"{share} of the {rows:,} training {what} are synthetic: {how}.",) if synthetic else ()
+    return (f"{share} of the {rows:,} {what} are synthetic: {how}.",) if synthetic else ()
 
 
 def draw_groups(groups: Iterable[str], share: float, seed: int) -> NDArray[np.bool_]:
