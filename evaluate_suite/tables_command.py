@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale", choices=sorted(_FOLDERS), default="small", help="whose recipes, and what is missing"
     )
     parser.add_argument("--recipes", default=RECIPES, metavar="A,B", help=f"names or .yaml files ({RECIPES})")
-    parser.add_argument("--data", nargs="+", default=[], metavar="NAME=DIR_OR_ID", help=corpora)
+    parser.add_argument("--data", nargs="+", action="extend", default=[], metavar="NAME=DIR_OR_ID", help=corpora)
     parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="of training and fine-tuning (0,1,2)")
     parser.add_argument("--finetuning", type=Path, metavar="DIR", help="of nli.yaml and chexpert.yaml; the scale's")
     parser.add_argument("--jobs", type=int, metavar="N", help="rows at once; small: one a core, at most 2; paper: 1")
@@ -93,13 +93,15 @@ def _plan(args: argparse.Namespace, out: Path) -> Plan:
 
 
 def _seeds(given: str) -> list[int]:
-    names = [name.strip() for name in given.split(",")]
-    for name in names:
-        if not name.isdecimal():
-            raise ValueError(f"seeds: {name!r} is no whole number; give them as 0,1,2")
-        if names.count(name) > 1:
-            raise ValueError(f"seeds: {name} stands twice")
-    return [int(name) for name in names]
+    seeds: list[int] = []
+    for name in given.split(","):
+        name = name.strip()
+        if not name.isdecimal() or int(name) >= 2**32:
+            raise ValueError(f"seeds: {name!r} is no whole number below 2**32; give them as 0,1,2")
+        if int(name) in seeds:
+            raise ValueError(f"seeds: {int(name)} stands twice")
+        seeds.append(int(name))
+    return seeds
 
 
 def _default_jobs(scale: str) -> int:
