@@ -11,7 +11,7 @@ from typing import Any
 from training.recipe_files import recipe_keys
 
 from .corpora import CORPORA, STAND_INS, Corpus, stand_in
-from .paper import HYPOTHESIS, LABELS
+from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `train.py`, `finetune.py` and the recipes are."""
@@ -27,6 +27,7 @@ METHOD_KEYS = frozenset(
 )
 """What recipes may differ in: a method is its losses, and all methods share the rest, their start with it."""
 
+_OTHER_ROWS = (DATA, START, RANDOM, PUBLISHED, MAJORITY, HYPOTHESIS, CHANCE, BLIND)
 _LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "-q", "--num_processes", "1")
 _TASKS = "structure,counterfactual,grounding"
 _NO_PUBLISHED = "the recipes start from random weights: there are no published encoders of their size"
@@ -114,7 +115,7 @@ def recipe_files(names: Sequence[str], folder: Path) -> dict[str, Path]:
         names: of files in `folder`, without their ending, or paths that end on `.yaml`.
 
     Raises:
-        ValueError: a file is not there, two have one name, or one has that of a control's row.
+        ValueError: a file is not there, two have one name, or one has that of another row.
     """
     files: dict[str, Path] = {}
     for name in names:
@@ -122,7 +123,7 @@ def recipe_files(names: Sequence[str], folder: Path) -> dict[str, Path]:
         if not file.is_file():
             known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
             raise ValueError(f"recipes: {name!r} is not there: name a .yaml file, or of {folder.name}: {known}")
-        if file.stem in files or file.stem in (DATA, START, HYPOTHESIS, RANDOM, PUBLISHED):
+        if file.stem in files or file.stem in _OTHER_ROWS:
             raise ValueError(f"recipes: {file.stem} stands twice, or is the name of a row of its own")
         files[file.stem] = file
     return files
@@ -254,7 +255,7 @@ class _Builder:
         if _from_scratch(self.recipes):
             cells += self.downstream(RANDOM, START, seed)
             return cells + self.downstream(PUBLISHED, START, seed, _NO_PUBLISHED)
-        unmeasured = "train.py starts from the published weights; a random start is at chance"
+        unmeasured = "train.py starts from the published weights, and has no random start of their architecture"
         for cell in self.downstream(RANDOM, START, seed, flags={"init": "random"}):
             cells.append(cell if cell.step != EVALUATE else _without(cell, unmeasured))
         return cells + self.downstream(PUBLISHED, START, seed)

@@ -78,6 +78,14 @@ def test_a_recipe_that_is_none_is_named(names: list[str], message: str):
         recipe_files(names, SMALL)
 
 
+@pytest.mark.parametrize("name", ["data", "start", "random", "published", "majority", "hypothesis", "chance", "blind"])
+def test_a_recipe_is_not_named_as_another_row(name: str, tmp_path: Path):
+    recipe = tmp_path / f"{name}.yaml"
+    recipe.write_text("alpha: 0.0\n")
+    with pytest.raises(ValueError, match=f"{name} stands twice, or is the name of a row of its own"):
+        recipe_files([str(recipe)], SMALL)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -117,7 +125,7 @@ def test_at_paper_scale_what_is_not_given_is_said(tmp_path: Path):
     assert not [cell for cell in plan.cells if cell.row == "data"]
     assert plan.cell("published", "evaluate", 0).missing is None
     assert "--init random" in " ".join(plan.cell("random", "mednli", 0).command)
-    assert "a random start is at chance" in str(plan.cell("random", "evaluate", 0).missing)
+    assert "no random start of their architecture" in str(plan.cell("random", "evaluate", 0).missing)
 
 
 def test_what_a_cell_reads_is_part_of_its_settings(tmp_path: Path):
