@@ -17,7 +17,8 @@ _MADE = {
     "better of always and never; the AUROC of any constant is 0.5",
     HYPOTHESIS: "a control: fine-tuned from the start as the others, but shown no premise; what is above chance "
     "here can be told without reading both sentences",
-    CHANCE: "what random scores are expected to reach",
+    CHANCE: "what random scores are expected to reach; a model that was not trained on perturbed copies can be below "
+    "it, with any image",
     BLIND: "the best of the models that read the texts alone, which `evaluate_suite run` fits to each split; it finds "
     "no place in an image",
 }

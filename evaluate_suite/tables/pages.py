@@ -128,7 +128,10 @@ def _time(time: Mapping[str, Any]) -> str:
     ]
     total = sum(spent["seconds"] for steps in time.values() for spent in steps.values())
     header = ["row", "step", "cells", "seconds in all", "longest", "of CPU"]
-    return f"{table(header, rows)}\n\nIn all {total / 60:,.0f} minutes, summed over what ran at the same time."
+    return (
+        f"{table(header, rows)}\n\nIn all {total / 60:,.0f} minutes, summed over what ran at the same time. Of a cell "
+        "that was stopped or failed and then gone on with, it is the time of its last call."
+    )
 
 
 def _commands(cells: Mapping[str, Any]) -> Iterator[str]:
