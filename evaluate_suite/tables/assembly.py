@@ -32,23 +32,26 @@ def assemble(plan: Plan, results: Results) -> Tree:
         results: of each, by its name.
 
     Returns:
-        `scale`, `seeds`, `corpora`, `tables`, `rows` (how each was made), `time`, `oddities` of the paper, and
-        `cells`, every result as it is on disk. A number is `over_seeds`'s tree; one that is not there is named under
-        `missing` with its reason.
+        `scale`, `seeds`, `corpora`, `tables`, each with the names of its `synthetic` corpora, `rows` (how each was
+        made), `time`, `oddities` of the paper, and `cells`, every result as it is on disk. A number is `over_seeds`'s
+        tree; one that is not there is named under `missing` with its reason.
     """
+    corpora = {
+        corpus.name: {
+            "source": corpus.display,
+            "identity": corpus.identity,
+            "stand_in": corpus.stand_in,
+            "synthetic": _synthetic(corpus.name, plan, results),
+        }
+        for corpus in plan.corpora.values()
+    }
     return {
         "scale": plan.scale,
         "seeds": list(plan.seeds),
-        "corpora": {
-            corpus.name: {
-                "source": corpus.display,
-                "identity": corpus.identity,
-                "stand_in": corpus.stand_in,
-                "synthetic": _synthetic(corpus.name, plan, results),
-            }
-            for corpus in plan.corpora.values()
-        },
-        "tables": [_table(table, plan, results) for table in TABLES],
+        "corpora": corpora,
+        "tables": [
+            _table(table, plan, results) | {"synthetic": _synthetic_corpora(table, corpora)} for table in TABLES
+        ],
         "rows": _how_made(plan),
         "time": _time(plan, results),
         "oddities": list(ODDITIES),
@@ -61,6 +64,13 @@ def _synthetic(corpus: str, plan: Plan, results: Results) -> Tree | None:
     step = EVALUATE if corpus == "pairs" else corpus
     counts = (results[cell.name]["synthetic"] for cell in plan.cells if cell.step == step)
     return next((count for count in counts if count is not None), None)
+
+
+def _synthetic_corpora(table: Table, corpora: Mapping[str, Tree]) -> list[str]:
+    # Those that the table's columns read, and that hold what a program made.
+    read = dict.fromkeys("pairs" if column.step == EVALUATE else column.step for column in table.columns)
+    there = {name: corpora[name] for name in read if name in corpora}
+    return [name for name, of in there.items() if of["stand_in"] or (of["synthetic"] or {}).get("synthetic")]
 
 
 def _table(table: Table, plan: Plan, results: Results) -> Tree:

@@ -1,4 +1,7 @@
-"""A bar chart of a table: ours with intervals, the paper's numbers as marks, chance as a stroke."""
+"""A bar chart of a table: ours with intervals, the paper's numbers as marks, chance as a stroke.
+
+A chart is looked at without its page: its legend says if ours are numbers on synthetic data.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,8 +32,9 @@ def _draw(each: Mapping[str, Any], figure: Figure) -> None:
     rows = each["rows"]
     figure.set_size_inches(2.4 + _COLUMN_INCHES * len(columns), 1.3 + _ROW_INCHES * len(rows))
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    ours = "ours, on synthetic data" if each["synthetic"] else "ours"
     for axes, column in zip(panels, columns, strict=True):
-        _draw_column(axes, column["title"], rows)
+        _draw_column(axes, column["title"], rows, ours)
     panels[0].set_yticks(range(len(rows)), [row["label"] for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     handles = {
@@ -41,7 +45,7 @@ def _draw(each: Mapping[str, Any], figure: Figure) -> None:
     )
 
 
-def _draw_column(axes: Axes, title: str, rows: list[Tree]) -> None:
+def _draw_column(axes: Axes, title: str, rows: list[Tree], ours: str) -> None:
     there = [(place, row["ours"][title]) for place, row in enumerate(rows) if title in row["ours"]]
     if there:
         values = 100 * np.array([number["mean"] for _, number in there])
@@ -55,7 +59,7 @@ def _draw_column(axes: Axes, title: str, rows: list[Tree]) -> None:
             color="tab:blue",
             alpha=0.7,
             capsize=2,
-            label="ours",
+            label=ours,
         )
         chances = {round(100 * number["chance"], 6) for _, number in there}
         for chance in chances if len(chances) == 1 else ():

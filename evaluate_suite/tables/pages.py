@@ -32,7 +32,7 @@ def _blocks(tree: Mapping[str, Any]) -> Iterator[str]:
     seeds = ", ".join(map(str, tree["seeds"]))
     yield "# The paper's Tables II, III and IV"
     yield f"Scale: {tree['scale']}. Seeds: {seeds}."
-    made = [name for name, corpus in tree["corpora"].items() if corpus["stand_in"] or _synthetic(corpus)]
+    made = [name for name in tree["corpora"] if any(name in each["synthetic"] for each in tree["tables"])]
     yield _SYNTHETIC.format(names=", ".join(f"`{name}`" for name in made)) if made else ""
     yield _failures(tree)
     yield _READING

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from tables_helpers import quick_plan, run_plan, value_of
 
 from evaluate_suite.tables.assembly import assemble
+from evaluate_suite.tables.charts import chart
 from evaluate_suite.tables.output import write_tables
 from evaluate_suite.tables.paper import ODDITIES
 
@@ -128,6 +130,22 @@ def test_what_is_synthetic_is_said_of_given_corpora_too(whole: tuple[Path, dict[
     assert "**Images or pairs of `pairs`, `radnli` are synthetic, made by a program" in page
     assert "| pairs | org/pairs | 30 of 100 |" in page
     assert "| mednli | org/mednli | – |" in page
+
+
+def legend_of(table: dict[str, Any]) -> list[str]:
+    figure = Figure(layout="constrained")
+    chart(table).draw(figure)
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_chart_says_if_its_numbers_are_of_synthetic_data(whole: tuple[Path, dict[str, Any], str]):
+    _, tree, _ = whole
+    legends = {table["name"]: legend_of(table) for table in tree["tables"]}
+    assert legends == {
+        "II": ["chance, or the constant answer", "the paper's", "ours"],
+        "III": ["chance, or the constant answer", "the paper's", "ours, on synthetic data"],
+        "IV": ["chance, or the constant answer", "the paper's", "ours, on synthetic data"],
+    }
 
 
 def test_each_table_has_its_chart(whole: tuple[Path, dict[str, Any], str]):
