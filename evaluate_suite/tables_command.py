@@ -12,10 +12,12 @@ from typing import Any
 from .tables.assembly import assemble
 from .tables.corpora import CORPORA, given_corpora
 from .tables.output import write_tables
+from .tables.paper import TABLES, Table
 from .tables.plan import ROOT, Plan, make_plan, recipe_files
 from .tables.runner import FAILED, Runner, Store, changed_cells, claimed, is_done, shown_command
 
 RECIPES = "convirt,gloria,gloria_original,prd_without_local,prd"
+_TABLES = ",".join(table.name for table in TABLES)
 _FOLDERS = {"small": ROOT / "recipes" / "small", "paper": ROOT / "recipes"}
 
 
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipes", default=RECIPES, metavar="A,B", help=f"names or .yaml files ({RECIPES})")
     parser.add_argument("--data", nargs="+", action="extend", default=[], metavar="NAME=DIR_OR_ID", help=corpora)
+    parser.add_argument("--tables", default=_TABLES, metavar="II,III", help=f"which of them ({_TABLES})")
     parser.add_argument("--seeds", default="0,1,2", metavar="K,L", help="of training and fine-tuning (0,1,2)")
     parser.add_argument("--finetuning", type=Path, metavar="DIR", help="of nli.yaml and chexpert.yaml; the scale's")
     parser.add_argument("--jobs", type=int, metavar="N", help="rows at once; small: one a core, at most 2; paper: 1")
@@ -89,7 +92,17 @@ def _plan(args: argparse.Namespace, out: Path) -> Plan:
     names = [name.strip() for name in args.recipes.split(",")]
     files = recipe_files(names, folder)
     finetuning = args.finetuning or folder / "finetune"
-    return make_plan(files, finetuning, given_corpora(args.data), _seeds(args.seeds), args.scale, out)
+    seeds, tables = _seeds(args.seeds), _tables(args.tables)
+    return make_plan(files, finetuning, given_corpora(args.data), seeds, args.scale, out, tables)
+
+
+def _tables(given: str) -> list[Table]:
+    names = [name.strip() for name in given.split(",")]
+    known = [table.name for table in TABLES]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"tables: {name!r} is none of {', '.join(known)}")
+    return [table for table in TABLES if table.name in names]
 
 
 def _seeds(given: str) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 from ..context import Tree
 from ..statistics import Measurement
 from .numbers import over_seeds
-from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY, ODDITIES, TABLES, Column, Table
+from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY, ODDITIES, Column, Table
 from .plan import EVALUATE, METHOD_KEYS, Cell, Plan
 from .runner import DONE, FAILED, Result
 
@@ -50,7 +50,7 @@ def assemble(plan: Plan, results: Results) -> Tree:
         "seeds": list(plan.seeds),
         "corpora": corpora,
         "tables": [
-            _table(table, plan, results) | {"synthetic": _synthetic_corpora(table, corpora)} for table in TABLES
+            _table(table, plan, results) | {"synthetic": _synthetic_corpora(table, corpora)} for table in plan.tables
         ],
         "rows": _how_made(plan),
         "time": _time(plan, results),
@@ -153,7 +153,7 @@ def _constant(number: Measurement) -> Tree:
 
 
 def _how_made(plan: Plan) -> list[Tree]:
-    controls = dict.fromkeys(name for table in TABLES for name in table.controls)
+    controls = dict.fromkeys(name for table in plan.tables for name in table.controls)
     rows: list[Tree] = [{"row": name, "label": LABELS[name], "made": _MADE[name], "method": {}} for name in controls]
     for row in plan.rows:
         method = {key: value for key, value in row.recipe.items() if key in METHOD_KEYS and key != "output_dir"}

@@ -30,7 +30,8 @@ def page(tree: Mapping[str, Any]) -> str:
 
 def _blocks(tree: Mapping[str, Any]) -> Iterator[str]:
     seeds = ", ".join(map(str, tree["seeds"]))
-    yield "# The paper's Tables II, III and IV"
+    *others, last = [each["name"] for each in tree["tables"]]
+    yield f"# The paper's Tables {', '.join(others)} and {last}" if others else f"# The paper's Table {last}"
     yield f"Scale: {tree['scale']}. Seeds: {seeds}."
     made = [name for name in tree["corpora"] if any(name in each["synthetic"] for each in tree["tables"])]
     yield _SYNTHETIC.format(names=", ".join(f"`{name}`" for name in made)) if made else ""

@@ -11,7 +11,7 @@ from typing import Any
 from training.recipe_files import recipe_keys
 
 from .corpora import CORPORA, STAND_INS, Corpus, stand_in
-from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY
+from .paper import BLIND, CHANCE, HYPOTHESIS, LABELS, MAJORITY, TABLES, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `train.py`, `finetune.py` and the recipes are."""
@@ -94,7 +94,8 @@ class Plan:
         seeds: of every row.
         rows: in the order of the tables.
         cells: in the order in which one process would run them.
-        corpora: by name; those that are not there are left out.
+        corpora: by name; those that are not there, or that no table reads, are left out.
+        tables: that are made.
     """
 
     scale: str
@@ -102,6 +103,7 @@ class Plan:
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     corpora: Mapping[str, Corpus]
+    tables: tuple[Table, ...]
 
     def cell(self, row: str, step: str, seed: int) -> Cell:
         """The cell of a row, a step and a seed."""
@@ -152,6 +154,7 @@ def make_plan(
     seeds: Sequence[int],
     scale: str,
     out: Path,
+    tables: Sequence[Table] = TABLES,
 ) -> Plan:
     """The cells of all rows.
 
@@ -162,6 +165,7 @@ def make_plan(
         seeds: of pre-training and fine-tuning.
         scale: small or paper.
         out: the folder of everything.
+        tables: that are made; nothing is run that none of them needs.
 
     Raises:
         ValueError: as `check_same_start`, or settings are not there.
@@ -177,7 +181,25 @@ def make_plan(
         cells += builder.controls(seed)
         for name in recipes:
             cells += [builder.pretrain(name, seed), *builder.downstream(name, name, seed)]
-    return Plan(scale, tuple(seeds), tuple(_rows(recipes)), tuple(cells), there)
+    cells = _needed(cells, tables)
+    read = {"pairs", *(task for cell in cells if cell.step in FINETUNINGS for task in _read_by(cell.step))}
+    there = {name: corpus for name, corpus in there.items() if name in read}
+    return Plan(scale, tuple(seeds), tuple(_rows(recipes)), tuple(cells), there, tuple(tables))
+
+
+def _needed(cells: Sequence[Cell], tables: Sequence[Table]) -> list[Cell]:
+    # What a table shows, and what that reads.
+    steps = {column.step for table in tables for column in table.columns}
+    names: set[str] = set()
+    for cell in reversed(cells):  # a cell stands after what it reads
+        if cell.step in steps or cell.name in names:
+            names |= {cell.name, *cell.needs}
+    return [cell for cell in cells if cell.name in names]
+
+
+def _read_by(task: str) -> tuple[str, ...]:
+    # The corpora of a fine-tuning, its own first.
+    return (task, "mednli") if task == "radnli" else (task,)
 
 
 def _finetuning_keys(folder: Path) -> dict[str, dict[str, Any]]:
@@ -293,18 +315,19 @@ class _Builder:
         return cells if missing is None else [_without(cell, missing) for cell in cells]
 
     def _finetuning(self, row: str, model: str, task: str, seed: int, flags: Mapping[str, str]) -> Cell:
-        kind, corpus, folder = FINETUNINGS[task], self.corpora.get(task), self._folder(row, task, seed)
-        others = ("mednli",) if task == "radnli" else ()
+        kind, read, folder = FINETUNINGS[task], _read_by(task), self._folder(row, task, seed)
+        corpus = self.corpora.get(task)
         command = [*_LAUNCH, str(ROOT / "finetune.py"), "--config", str(self.finetuning_folder / f"{kind}.yaml")]
         command += ["--task", task, "--model", str(self._folder(model, PRETRAIN, seed))]
         command += ["--data", corpus.source if corpus else ""]
-        if others and "mednli" in self.corpora:
-            command += ["--train_data", self.corpora["mednli"].source]
+        for train in read[1:]:
+            if train in self.corpora:
+                command += ["--train_data", self.corpora[train].source]
         command += [part for key, value in flags.items() for part in (f"--{key}", value)]
         command += ["--seeds", str(seed), "--output_dir", str(folder)]
         settings = {f"finetune.{key}": value for key, value in {**self.finetuning[kind], **flags}.items()}
         start = self._start_of(model, seed)
-        return self._cell(row, task, seed, command, settings, folder, (task, *others), start)
+        return self._cell(row, task, seed, command, settings, folder, read, start)
 
     def _evaluation(self, row: str, model: str, seed: int) -> Cell:
         source, folder = self._folder(model, PRETRAIN, seed), self._folder(row, EVALUATE, seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluate_suite.tables.corpora import CORPORA, Corpus
 from evaluate_suite.tables.numbers import results_file
+from evaluate_suite.tables.paper import TABLES, Table
 from evaluate_suite.tables.plan import DATA, EVALUATE, PRETRAIN, ROOT, Cell, Plan, make_plan, recipe_files
 from evaluate_suite.tables.runner import Result, Runner, claimed
 
@@ -35,6 +36,7 @@ def quick_plan(
     there: Sequence[str] = tuple(CORPORA),
     scale: str = "small",
     commands: Mapping[str, Any] | None = None,
+    tables: Sequence[Table] = TABLES,
 ) -> Plan:
     """The plan of two methods with two seeds.
 
@@ -43,9 +45,10 @@ def quick_plan(
         there: the corpora that are given.
         scale: small or paper.
         commands: by cells' names, what to run in place of writing numbers.
+        tables: that are made.
     """
     files = recipe_files(METHODS, SMALL)
-    plan = make_plan(files, SMALL / "finetune", corpora(there), (0, 1), scale, out)
+    plan = make_plan(files, SMALL / "finetune", corpora(there), (0, 1), scale, out, tables)
     cells = tuple(replace(cell, command=_command(cell, out, commands or {})) for cell in plan.cells)
     return replace(plan, cells=cells)
 

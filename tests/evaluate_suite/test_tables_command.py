@@ -31,6 +31,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--seeds", "0,00"], "seeds: 0 stands twice"),
         (["--seeds", "4294967296"], "seeds: '4294967296' is no whole number below 2**32"),
         (["--data", "mednli=org/a", "--data", "mednli=org/b"], "data: mednli stands twice"),
+        (["--tables", "II,V"], "tables: 'V' is none of II, III, IV"),
         (["--jobs", "0"], "jobs: 0 is below 1"),
         (["--recipes", "clip"], "recipes: 'clip' is not there"),
         (["--data", "pairs=nowhere/at/all"], "pairs=nowhere/at/all is not there"),

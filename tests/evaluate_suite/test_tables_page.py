@@ -13,7 +13,7 @@ from tables_helpers import quick_plan, run_plan, value_of
 from evaluate_suite.tables.assembly import assemble
 from evaluate_suite.tables.charts import chart
 from evaluate_suite.tables.output import write_tables
-from evaluate_suite.tables.paper import ODDITIES
+from evaluate_suite.tables.paper import ODDITIES, TABLES
 
 FAILS = "import sys; sys.exit('error: data: it is broken')"
 
@@ -155,3 +155,11 @@ def test_each_table_has_its_chart(whole: tuple[Path, dict[str, Any], str]):
         with Image.open(out / "figures" / f"table_{table}.png") as picture:
             assert picture.width > 400
             assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 20
+
+
+def test_one_table_alone_has_its_page(tmp_path: Path):
+    tree, page = written(tmp_path, tables=[table for table in TABLES if table.name == "IV"])
+    assert [table["name"] for table in tree["tables"]] == ["IV"]
+    assert page.startswith("# The paper's Table IV\n")
+    assert "hypothesis" not in page
+    assert [file.name for file in (tmp_path / "figures").iterdir()] == ["table_IV.png"]

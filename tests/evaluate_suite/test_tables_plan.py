@@ -6,6 +6,7 @@ import pytest
 from tables_helpers import METHODS, SMALL, corpora, quick_plan
 
 from evaluate_suite.tables.corpora import CORPORA, folder_digest, given_corpora
+from evaluate_suite.tables.paper import TABLES
 from evaluate_suite.tables.plan import ROOT, Plan, check_same_start, make_plan, recipe_files, settings_with_needs
 from training.arguments import parse_recipe
 from training.finetuning.arguments import parse_finetuning
@@ -115,6 +116,22 @@ def test_at_small_scale_stand_ins_are_built_for_what_is_not_given(tmp_path: Path
     assert built == ["data-build_pairs", "data-build_radnli", "data-build_chexpert_source", "data-build_chexpert"]
     assert plan.cell("prd", "radnli", 0).needs == ("data-build_radnli", "prd-pretrain-seed0")
     assert all((cell.missing is None) == (cell.row != "published") for cell in plan.cells)
+
+
+def test_nothing_is_run_that_no_table_needs(tmp_path: Path):
+    files = recipe_files(["prd"], SMALL)
+    for name, steps, read in (
+        ("II", {"pretrain", "chexpert"}, {"pairs", "chexpert"}),
+        ("III", {"pretrain", "mednli", "radnli"}, {"pairs", "mednli", "radnli"}),
+        ("IV", {"pretrain", "evaluate"}, {"pairs"}),
+    ):
+        chosen = [table for table in TABLES if table.name == name]
+        plan = make_plan(files, SMALL / "finetune", {}, (0,), "small", tmp_path, chosen)
+        assert {cell.step for cell in plan.cells if cell.row != "data"} == steps
+        assert set(plan.corpora) == read
+        built = {cell.step.removeprefix("build_") for cell in plan.cells if cell.row == "data"}
+        assert built == read | ({"chexpert_source"} if "chexpert" in read else set())
+        assert ("hypothesis" in {cell.row for cell in plan.cells}) == (name == "III")
 
 
 def test_at_paper_scale_what_is_not_given_is_said(tmp_path: Path):
