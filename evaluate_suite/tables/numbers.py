@@ -40,6 +40,7 @@ _PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "pointing_game_wrong_image": ("tasks", "grounding", "wrong_map"),
     },
 }
+_AVERAGED = {"Consolidation", "Pleural Effusion"}
 _COUNTS = {EVALUATE: ("n_images", "n_synthetic"), "radnli": ("n_test", "n_test_synthetic")}
 
 
@@ -66,12 +67,14 @@ def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
     skipped = {}
     for name, path in _PLACES[step].items():
         node = node_at(tree, path)
-        if is_measurement(node):
+        if not is_measurement(node):
+            skipped[name] = _reason(said, path)
+        elif name == "average" and (labels := set(node_at(tree, path[:-1])) - {"mean"}) != _AVERAGED:
+            skipped[name] = f"the mean is of {', '.join(sorted(labels))}, not of the paper's two labels"
+        else:
             numbers[name] = Measurement(
                 value=node["value"], interval=list(node["interval"]), chance=node["chance"], n=node["n"]
             )
-        else:
-            skipped[name] = _reason(said, path)
     return numbers, skipped
 
 

@@ -1,15 +1,17 @@
 """Means, deviations and intervals over seeds, and the arithmetic on the paper's own tables."""
 
+import json
 import math
 import statistics
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tables_helpers import measurement
 
-from evaluate_suite.tables.numbers import over_seeds
+from evaluate_suite.tables.numbers import over_seeds, read_numbers
 from evaluate_suite.tables.paper import ODDITIES, TABLES
 
 T_OF_TWO = 4.302652729911275  # the 97.5 % point of Student's t with two degrees of freedom, from tables
@@ -43,6 +45,18 @@ def test_an_interval_holds_the_mean_and_stays_a_share(values: list[float]):
     low, high = summed["interval"]
     assert 0 <= low <= summed["mean"] + 1e-12
     assert summed["mean"] - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize("other", [{}, {"Pleural Effusion": 0.9, "Edema": 0.7}], ids=["one", "three"])
+def test_the_mean_of_other_labels_is_not_taken_for_the_average_of_the_papers_two(
+    other: dict[str, float], tmp_path: Path
+):
+    accuracy = {name: measurement(value) for name, value in {"mean": 0.8, "Consolidation": 0.8, **other}.items()}
+    (tmp_path / "metrics.json").write_text(json.dumps({"test": {"accuracy": accuracy, "auroc": accuracy}}))
+    numbers, skipped = read_numbers("chexpert", tmp_path)
+    assert "average" not in numbers
+    assert numbers["consolidation"]["value"] == 0.8
+    assert skipped["average"].startswith("the mean is of Consolidation")
 
 
 def test_the_averages_of_table_ii_are_those_of_its_columns():
