@@ -16,7 +16,7 @@ _MADE = {
     MAJORITY: "the constant answer: for inference the training split's most frequent class, for an observation the "
     "better of always and never; the AUROC of any constant is 0.5",
     HYPOTHESIS: "a control: fine-tuned from the start as the others, but shown no premise; what is above chance "
-    "here can be told without reading both sentences",
+    "here can be told without reading both sentences; on whole blocks of the stand-in it is a third by construction",
     CHANCE: "what random scores are expected to reach; a model that was not trained on perturbed copies can be below "
     "it, with any image",
     BLIND: "the best of the models that read the texts alone, which `evaluate_suite run` fits to each split; it finds "
