@@ -1,7 +1,6 @@
 """`python -m evaluate_suite tables`: the paper's Tables II, III and IV, ours beside the paper's numbers."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from .tables.corpora import CORPORA, given_corpora
 from .tables.output import write_tables
 from .tables.paper import TABLES, Table
 from .tables.plan import ROOT, Plan, make_plan, recipe_files
-from .tables.runner import FAILED, Runner, Store, changed_cells, claimed, is_done, shown_command
+from .tables.runner import FAILED, Runner, Store, available_cores, changed_cells, claimed, is_done, shown_command
 
 RECIPES = "convirt,gloria,gloria_original,prd_without_local,prd"
 _TABLES = ",".join(table.name for table in TABLES)
@@ -118,8 +117,7 @@ def _seeds(given: str) -> list[int]:
 
 
 def _default_jobs(scale: str) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2, cores) if scale == "small" else 1
+    return min(2, available_cores()) if scale == "small" else 1
 
 
 @contextmanager

@@ -231,7 +231,9 @@ class Runner:
     def _start(self, cell: Cell, log: Any) -> subprocess.Popen[bytes]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         quiet = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-        environment = os.environ | quiet | {"PYTHONPATH": os.pathsep.join(paths)}
+        # Threads that outnumber the cores wait for each other: what runs at once shares them.
+        threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self.jobs))} if self.jobs > 1 else {}
+        environment = threads | os.environ | quiet | {"PYTHONPATH": os.pathsep.join(paths)}
         with self._guard:
             process = subprocess.Popen(
                 cell.command,
@@ -272,6 +274,11 @@ class Runner:
     def _say(self, line: str) -> None:
         with self._guard:
             print(line, file=sys.stderr, flush=True)
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -96,6 +96,19 @@ def test_a_pretraining_whose_folder_is_gone_is_run_again(tmp_path: Path):
     assert ran(tmp_path)[before:] == ["prd-pretrain-seed0"]
 
 
+@pytest.mark.parametrize(("given", "seen"), [(None, "3"), ("5", "5")])
+def test_what_runs_at_once_shares_the_cores(
+    given: str | None, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("evaluate_suite.tables.runner.available_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    tells = "import os; print('error:', os.environ['OMP_NUM_THREADS']); raise SystemExit(1)"
+    results = run_plan(quick_plan(tmp_path, commands={"prd-mednli-seed0": tells}), tmp_path)
+    assert results["prd-mednli-seed0"]["error"] == f"error: {seen} (status 1)"
+
+
 KILLED = """
 import sys
 from pathlib import Path
