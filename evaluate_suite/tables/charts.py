@@ -76,7 +76,9 @@ def _draw_column(axes: Axes, title: str, rows: list[Tree], ours: str) -> None:
         )
     for place, row in enumerate(rows):
         if title in row["missing"] and title not in row["ours"]:
-            axes.text(2, place, row["missing"][title]["status"], va="center", fontsize=8, color="gray")
+            status = row["missing"][title]["status"]
+            background = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # over chance's stroke
+            axes.text(2, place, status, va="center", fontsize=8, color="gray", bbox=background)
     axes.set(xlim=(0, 102), xlabel="%")
     axes.set_title(title, fontsize=10)
     axes.grid(axis="x", alpha=0.3)
