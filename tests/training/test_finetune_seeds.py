@@ -10,7 +10,7 @@ from finetune_helpers import metrics, refused, run_finetune, save_prd, write_med
 
 from modeling_prd import PRDForSequenceClassification
 from training.finetuning.loop import FineTuner, Progress
-from training.finetuning.output import over_seeds
+from training.finetuning.output import best_seed, over_seeds
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,13 @@ def test_the_folder_holds_the_seed_that_is_best_on_validation(inputs: list[str],
     scores = {seed: result["score"] for seed, result in numbers["seeds"].items()}
     assert scores[str(numbers["seed"])] == max(scores.values())
     assert numbers["test"] == numbers["seeds"][str(numbers["seed"])]["test"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_of_equally_good_seeds_the_lowest_is_taken_whatever_was_read_first(order: tuple[int, ...]):
+    """A call that goes on reads finished seeds in any order, and the folder holds the weights of an earlier call."""
+    scores = {0: 0.8, 1: 0.9, 2: 0.9}
+    assert best_seed({seed: {"score": scores[seed]} for seed in order}) == 1
 
 
 def test_the_same_seed_gives_the_same_numbers(inputs: list[str], tmp_path: Path):

@@ -98,8 +98,8 @@ def save_seed(arguments: FineTuning, seed: int, results: Tree) -> None:
 
 
 def best_seed(results: dict[int, Tree]) -> int:
-    """The seed that does best on the validation split; of equally good ones, the first that ran."""
-    return max(results, key=lambda seed: results[seed]["score"])
+    """The seed that does best on the validation split; of equally good ones, the lowest, in whatever order."""
+    return min(results, key=lambda seed: (-results[seed]["score"], seed))
 
 
 def over_seeds(results: dict[int, Tree]) -> Tree:
