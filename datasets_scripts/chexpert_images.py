@@ -27,8 +27,9 @@ _VIEW, _VIEWS = "Frontal/Lateral", ("Frontal", "Lateral")
 CSV_COLUMNS: tuple[str, ...] = ("Path", "Sex", "Age", _VIEW, "AP/PA", *CHEXPERT_LABELS)
 """The header that Stanford publishes."""
 
+_STUDY = r"(?P<study_id>(?P<patient>patient\d+)/study\d+)"
 # The folder of the download (CheXpert-v1.0, CheXpert-v1.0-small) before it is not part of the match.
-_PATH = re.compile(r"(?:train|valid)/(?P<image_id>(?P<study_id>(?P<patient>patient\d+)/study\d+)/view\d+_\w+)\.\w+$")
+_PATH = re.compile(rf"(?:train|valid)/(?P<image_id>{_STUDY}/view\d+_\w+)\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def read_images(path: Path, source: Path) -> list[CheXpertImage]:
             synthetic=row["Path"].startswith(f"{STAND_IN_ROOT}/"),
         )
     return list(images.values())
+
+
+def patient_of(study_id: str) -> str:
+    """The patient that a study of CheXpert names; another corpus's study, which names none, is its own."""
+    match = re.fullmatch(_STUDY, study_id)
+    return match["patient"] if match else study_id
 
 
 def are_synthetic(splits: Mapping[str, Sequence[CheXpertImage]]) -> bool:

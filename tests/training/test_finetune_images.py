@@ -17,8 +17,8 @@ from transformers import (
 
 from datasets_scripts import phantom
 from modeling_prd import PRDForImageClassification
-from training.finetuning.arguments import ClassifierArguments
-from training.finetuning.images import ImageTask
+from training.finetuning.arguments import ClassifierArguments, FineTuning, TaskArguments
+from training.finetuning.images import ImageTask, load_images
 from training.finetuning.models import load_classifier
 from training.finetuning.task import Splits, draw_groups, hold_out
 
@@ -102,6 +102,26 @@ def test_without_a_test_split_the_validation_split_is_reported_and_never_chosen_
     assert sum(numbers["test"]["counts"]["Consolidation"].values()) == 24
     assert numbers["seeds"]["0"]["train_rows"] == 48
     assert "held out of training" in capsys.readouterr().out
+
+
+def test_no_patient_of_chexpert_is_both_trained_on_and_chosen_on(prd: Path, tmp_path: Path):
+    rows = {"train": image_rows(60), "validation": image_rows(24, start=60)}
+    (tmp_path / "images").mkdir()
+    for split, of_split in rows.items():
+        for number, row in enumerate(of_split):
+            row["study_id"] = f"patient{number // 10:05d}/study{number % 10}"
+        Dataset.from_list(of_split, features=FEATURES).to_parquet(tmp_path / "images" / f"{split}.parquet")
+    splits = load_images(
+        FineTuning(
+            task=TaskArguments(task="chexpert", data=str(tmp_path / "images"), held_out=0.2),
+            classifier=ClassifierArguments(model=str(prd)),
+        )
+    ).splits
+    trained, chosen = (
+        {study.partition("/")[0] for study in part["study_id"]} for part in (splits.train, splits.validation)
+    )
+    assert len(trained) + len(chosen) == 6
+    assert trained.isdisjoint(chosen)
 
 
 def test_a_checkpoint_of_transformers_starts_a_run_too(images: Path, tmp_path: Path):

@@ -22,10 +22,11 @@ class TaskArguments:
         task: mednli and radnli classify pairs of sentences, chexpert images.
         data: a dataset that `datasets_scripts` built, a folder or a Hub id; for pairs also a folder with PhysioNet's
             JSONL files. radnli chooses on its validation split and reports its test split. An image dataset without a
-            test split reports its validation split, and chooses on studies held out of training.
+            test split reports its validation split, and chooses on patients held out of training (on studies, where
+            these do not name their patients).
         train_data: what radnli is trained on, MedNLI, in one of the same forms.
         direct: train radnli on its own validation split instead, less the pairs held out to choose on.
-        held_out: share of the training pairs or studies that is held out where no split is there to choose on.
+        held_out: share of the training pairs or images that is held out where no split is there to choose on.
         hypothesis_only: show only the hypothesis, a control: what is then above chance does not need the premise.
         labels: those of CheXpert's 14 observations that are learned, in a list or with commas; by default all that the
             training split has both values of.

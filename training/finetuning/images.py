@@ -9,6 +9,7 @@ from datasets import Dataset, Image, load_dataset
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from datasets_scripts.chexpert_images import patient_of
 from datasets_scripts.schema import CHEXPERT_LABELS
 from evaluate_suite.data import check_columns, reading
 from evaluate_suite.tasks.zero_shot import LabelTable, best_threshold, from_scores
@@ -111,7 +112,7 @@ def load_images(arguments: FineTuning) -> ImageTask:
         validation, test = splits["validation"], splits["test"]
     else:
         test = splits["validation"]
-        train, validation = hold_out(train, train["study_id"], task.held_out)
+        train, validation = hold_out(train, [patient_of(study_id) for study_id in train["study_id"]], task.held_out)
         notes = (f"Chosen on {len(validation):,} images held out of training; the validation split is reported.",)
     train, validation, test = (
         first(train, task.max_train),
