@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
 from tiny_recipe import TINY_RECIPE
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertModel, BertPreTrainedModel
 
 import finetune
 from datasets_scripts.mednli import MEDNLI
@@ -41,7 +41,7 @@ def save_prd(folder: Path) -> Path:
     return folder
 
 
-def save_bert(folder: Path, *, classifier: bool = False) -> Path:
+def save_bert(folder: Path, model_class: type[BertPreTrainedModel] = BertModel) -> Path:
     """A checkpoint of transformers' BERT with random weights."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer([" ".join(WORDS)], 200, 64)
@@ -53,7 +53,7 @@ def save_bert(folder: Path, *, classifier: bool = False) -> Path:
         intermediate_size=16,
         max_position_embeddings=64,
     )
-    (BertForSequenceClassification if classifier else BertModel)(config).save_pretrained(folder)
+    model_class(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -8,6 +8,7 @@ import torch
 from finetune_helpers import WORDS, metrics, run_finetune, save_bert, save_prd, write_mednli, write_radnli
 from transformers import (
     AutoTokenizer,
+    BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
     GPT2Config,
@@ -197,3 +198,16 @@ def test_a_linear_probe_leaves_the_encoder_as_it_is(prd: Path, mednli: Path, tmp
         "classifier.weight",
         "classifier.bias",
     ]
+
+
+def test_a_linear_probe_trains_the_pooler_that_the_checkpoint_lacks(mednli: Path, tmp_path: Path):
+    """Left as it was drawn, it would stand between what the encoder knows and the classifier."""
+    bert, run = save_bert(tmp_path / "bert", model_class=BertForMaskedLM), tmp_path / "run"
+    run_finetune(
+        *("--task", "mednli", "--model", bert, "--data", mednli, "--output_dir", run),
+        *("--max_steps", 3, "--learning_rate", 1e-2, "--method", "linear_probe"),
+    )
+    after = BertForSequenceClassification.from_pretrained(run).state_dict()
+    before = BertForMaskedLM.from_pretrained(bert).state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in after.keys() & before.keys())
+    assert metrics(run)["seeds"]["0"]["trained"].startswith(f"{16 * 16 + 16 + 3 * 16 + 3:,} of ")

@@ -11,7 +11,7 @@ from peft import PeftModel
 from run_helpers import history, refused, train_killed_at
 from safetensors.torch import load_file
 from tiny_recipe import VIT
-from transformers import BertModel, ResNetConfig, ResNetModel
+from transformers import BertForMaskedLM, BertForSequenceClassification, BertModel, ResNetConfig, ResNetModel
 
 import train
 from modeling_prd import PRDForImageClassification, PRDForSequenceClassification, PRDModel
@@ -144,6 +144,22 @@ def test_a_classifier_of_transformers_takes_adapters(tmp_path: Path):
     )
     config = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
     assert all("attention" in name for name in config["target_modules"])
+
+
+def test_an_adapter_has_the_pooler_that_the_base_lacks(tmp_path: Path):
+    """A checkpoint of masked-language training has none, so that each loading draws another."""
+    base = save_bert(tmp_path / "bert", model_class=BertForMaskedLM)
+    run_finetune(
+        *("--task", "mednli", "--model", base, "--data", write_mednli(tmp_path / "mednli")),
+        *("--output_dir", tmp_path / "run", "--max_steps", 2, "--lora_r", 2),
+    )
+    torch.manual_seed(7)
+    drawn = BertForSequenceClassification.from_pretrained(base, num_labels=3)
+    alone = PeftModel.from_pretrained(drawn, str(tmp_path / "run" / "adapter")).eval()
+    merged = BertForSequenceClassification.from_pretrained(tmp_path / "run").eval()
+    tokens = torch.randint(5, 15, (3, 7))
+    with torch.inference_mode():
+        torch.testing.assert_close(alone(input_ids=tokens).logits, merged(input_ids=tokens).logits)
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ class ClassifierArguments:
         model: where it starts: a folder or Hub id of PRD or of any transformers checkpoint with a classifier of that
             kind, or a published encoder as `train.py` takes it (CXR-BERT, BioViL's `.pt` file).
         init: `pretrained`, or `random` for the same architecture with weights drawn anew, a control.
-        method: `full` trains every weight (or LoRA's, with `lora_r`), `linear_probe` the classifying layer alone.
+        method: `full` trains every weight (or LoRA's, with `lora_r`), `linear_probe` the classifying layer alone
+            (and a pooler before it that the checkpoint lacks).
         image_size: side in pixels of a published vision encoder's images; other models have theirs.
     """
 

@@ -205,7 +205,9 @@ def _diverged(what: str) -> FloatingPointError:
 
 
 def freeze_for(method: str, classifier: Classifier) -> None:
-    """Freezes what the method does not train: for `linear_probe` the encoder."""
+    """Freezes what the method does not train: for `linear_probe` the encoder, but for what is new in it."""
     if method == "linear_probe":
         for encoder in classifier.encoders:
             classifier.model.get_submodule(encoder).requires_grad_(False)
+        for head in classifier.heads:
+            classifier.model.get_submodule(head).requires_grad_(True)

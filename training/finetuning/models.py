@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image as PILImage
-from torch import nn
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
@@ -37,7 +36,7 @@ from ..models import build_image_processor, load_tokenizer
 from .arguments import ClassifierArguments
 from .task import Batch
 
-_POOLER = re.compile(r"(^|\.)pooler\.")
+_POOLER = re.compile(r"((?:.*?\.)?pooler)\.")
 
 
 class TextPreparation:
@@ -96,15 +95,14 @@ class Classifier:
         model: with a new classifying layer, where it did not have one of these labels.
         prepare: turns texts or images into its inputs.
         encoders: names of the sub-modules that the checkpoint is for; adapters go there.
-        heads: names of the others, the classifying layer among them.
-        new: weights that its checkpoint did not have.
+        heads: names of those that are always trained whole: the others, the classifying layer among them, and a pooler
+            within an encoder whose weights the checkpoint lacks.
     """
 
     model: PreTrainedModel
     prepare: Any
     encoders: tuple[str, ...]
     heads: tuple[str, ...]
-    new: tuple[str, ...]
 
 
 def load_classifier(
@@ -151,14 +149,14 @@ def _prd(arguments: ClassifierArguments, settings: dict[str, Any], images: bool,
     name = arguments.model
     model_class = PRDForImageClassification if images else PRDForSequenceClassification
     config = PRDConfig.from_pretrained(name, **settings)
-    model, new = _load(model_class, config, arguments, "classifier")
+    model, _ = _load(model_class, config, arguments, "classifier")
     if images:
         prepare = ImagePreparation(_prd_image_processor(name))
-        return Classifier(model, prepare, ("vision_model", "image_head"), ("classifier",), new)
+        return Classifier(model, prepare, ("vision_model", "image_head"), ("classifier",))
     # Not by AutoTokenizer, which would run the folder's own code.
     tokenizer = report_tokenizer(PreTrainedTokenizerFast.from_pretrained(name), normalize_text=True)
     text = TextPreparation(tokenizer, _longest(config.text_config, max_length))
-    return Classifier(model, text, ("text_model",), ("classifier",), new)
+    return Classifier(model, text, ("text_model",), ("classifier",))
 
 
 def _prd_image_processor(name: str) -> PRDImageProcessor:
@@ -202,12 +200,13 @@ def _transformers(
         prepare = TextPreparation(tokenizer, _longest(config, max_length))
     model, new = _load(auto, config, arguments, None)
     encoders = _encoders(model)
-    heads = tuple(
+    heads = [
         name
         for name, child in model.named_children()
         if name not in encoders and any(True for _ in child.parameters())
-    )
-    return Classifier(model, prepare, encoders, heads, new)
+    ]
+    heads += dict.fromkeys(found[1] for key in new if key.startswith(encoders) and (found := _POOLER.match(key)))
+    return Classifier(model, prepare, encoders, tuple(heads))
 
 
 def _encoders(model: PreTrainedModel) -> tuple[str, ...]:
@@ -221,11 +220,13 @@ def _encoders(model: PreTrainedModel) -> tuple[str, ...]:
 def _load(
     model_class: Any, config: PreTrainedConfig, arguments: ClassifierArguments, head: str | None
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """The model, in float32, and its new weights' names; those of an encoder, but for its pooler, may not be new."""
+    """The model, in float32, and the names of the weights that its checkpoint lacks, none where all are drawn anew.
+
+    Only `head` may be new, or, of a model of transformers (None), what is outside its encoder, and a pooler.
+    """
     if arguments.init == "random":
         build = getattr(model_class, "from_config", model_class)
-        model = build(config).float()
-        return model, tuple(dict(model.named_parameters()))
+        return build(config).float(), ()
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what it reports of new weights is checked here
     try:
@@ -243,7 +244,7 @@ def _load(
     lost = [
         key
         for key in new
-        if not _POOLER.search(key) and (not key.startswith(f"{head}.") if head else key.startswith(encoders))
+        if (not key.startswith(f"{head}.") if head else key.startswith(encoders) and not _POOLER.match(key))
     ]
     if lost:
         raise ValueError(
@@ -263,8 +264,7 @@ def _published_vision(arguments: ClassifierArguments, settings: dict[str, Any]) 
             model.image_head.projection.load_state_dict(published.projection.state_dict())
     data = DataArguments(image_size=arguments.image_size)
     processor = PRDImageProcessor(build_image_processor(data, channels=config.vision_config.num_channels))
-    encoders = ("vision_model", "image_head")
-    return Classifier(model, ImagePreparation(processor), encoders, ("classifier",), _new(arguments, model))
+    return Classifier(model, ImagePreparation(processor), ("vision_model", "image_head"), ("classifier",))
 
 
 def _published_text(arguments: ClassifierArguments, settings: dict[str, Any], max_length: int | None) -> Classifier:
@@ -275,12 +275,7 @@ def _published_text(arguments: ClassifierArguments, settings: dict[str, Any], ma
         model.text_model.load_state_dict(published.encoder.state_dict())
     tokenizer = report_tokenizer(load_tokenizer(arguments.model), normalize_text=True)
     prepare = TextPreparation(tokenizer, _longest(config.text_config, max_length))
-    return Classifier(model, prepare, ("text_model",), ("classifier",), _new(arguments, model))
-
-
-def _new(arguments: ClassifierArguments, model: nn.Module) -> tuple[str, ...]:
-    names = dict(model.named_parameters())
-    return tuple(name for name in names if arguments.init == "random" or name.startswith("classifier."))
+    return Classifier(model, prepare, ("text_model",), ("classifier",))
 
 
 def _longest(config: PreTrainedConfig, max_length: int | None) -> int | None:
