@@ -13,8 +13,9 @@ from sklearn.metrics import confusion_matrix, f1_score
 from datasets_scripts.phantom_nli import split_pairs
 from modeling_prd.classification_loss_prd import label_cross_entropy
 from training.finetuning.metrics import macro_f1, measure_classes
-from training.finetuning.nli import resampled_together
+from training.finetuning.nli import NLITask, resampled_together
 from training.finetuning.objective import balanced_weights
+from training.finetuning.task import Splits
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -71,6 +72,16 @@ def test_the_constant_answer_is_measured_beside():
     majority = measured(true, true)["majority"]
     assert majority["label"] == "neutral"
     assert majority["accuracy"]["value"] == pytest.approx((true == 1).mean())
+
+
+def test_the_constant_answer_is_the_commonest_class_of_the_split_that_is_chosen_on():
+    def pairs(*labels: int) -> Dataset:
+        names = [str(number) for number in range(len(labels))]
+        return Dataset.from_dict({"premise": names, "hypothesis": names, "pair_id": names, "label": list(labels)})
+
+    task = NLITask(Splits(train=pairs(0, 1, 2), validation=pairs(0, 1, 1), test=pairs(1, 1, 2, 0)), n_bootstrap=10)
+    majority = task.measure({"test": np.eye(3)[[0, 0, 0, 0]]})["test"]["majority"]
+    assert (majority["label"], majority["accuracy"]["value"]) == ("neutral", 0.5)
 
 
 def test_a_class_that_is_nowhere_is_left_out_of_macro_f1():

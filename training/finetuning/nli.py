@@ -57,8 +57,12 @@ class NLITask(Task):
         return float((logits.argmax(axis=1) == np.array(rows["label"])).mean())
 
     def measure(self, logits: dict[str, Scores]) -> Tree:
-        """Accuracy, macro F1 and the confusion matrix of each split, with the constant answer's."""
-        majority = int(torch.bincount(self.targets(self.splits.train), minlength=len(LABELS)).argmax())
+        """Accuracy, macro F1 and the confusion matrix of each split, with the constant answer's.
+
+        That is the commonest class of the validation split: MedNLI's training pairs, which RadNLI is trained on too,
+        have all classes equally often.
+        """
+        majority = int(torch.bincount(self.targets(self.splits.validation), minlength=len(LABELS)).argmax())
         return {
             name: measure_classes(
                 scores.argmax(axis=1),
