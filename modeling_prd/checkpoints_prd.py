@@ -166,13 +166,17 @@ def _weights_file(text: str, hub_arguments: dict[str, Any]) -> str:
 
 
 def _read_weights(file: str) -> dict[str, Tensor]:
-    with _naming_damage(file):
+    with naming_damage(file):
         return load_state_dict(file)
 
 
 @contextmanager
-def _naming_damage(source: str) -> Iterator[None]:
-    """Names the source where its weights cannot be read: what is raised for a damaged file does not."""
+def naming_damage(source: str) -> Iterator[None]:
+    """Name the source where its weights cannot be read: what is raised for a damaged file does not.
+
+    Raises:
+        ValueError: in place of what was raised, unless that was of what was asked for, or names the source.
+    """
     try:
         yield
     except (ValueError, TypeError, ImportError):
@@ -206,7 +210,7 @@ def _load_transformers_encoder(source: str, dtype: torch.dtype, arguments: dict[
     if "image_size" in unused:  # a ResNet's configuration has none of its own
         config.image_size = unused.pop("image_size")
     hub_arguments = {name: value for name, value in arguments.items() if name in _HUB_ARGUMENTS}
-    with _naming_damage(source):
+    with naming_damage(source):
         encoder, info = AutoModel.from_pretrained(
             source,
             config=config,

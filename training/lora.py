@@ -101,6 +101,8 @@ def _targets(model: nn.Module, encoders: Sequence[str], heads: Sequence[str], wa
     every = [name for names in layers.values() for name in names]
     if wanted != AUTO:
         ends = listed(wanted)
+        if not ends:
+            raise ValueError("lora_targets: name at least one, or auto")
         for end in ends:
             if not any(_ends_with(name, end) for name in every):
                 there = ", ".join(sorted({name.rpartition(".")[2] for name in every}))

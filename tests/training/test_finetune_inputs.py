@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 from finetune_helpers import (
     FEATURES,
     image_rows,
@@ -78,6 +78,45 @@ def test_a_dataset_whose_pair_has_no_label(prd: Path, tmp_path: Path, capsys):
     assert "pair 'p4' has the label 'unsure'; it is one of entailment, neutral, contradiction" in error
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"premise": [1, 2, 3]}, "the premise of pair 'p0' is 1; it must be text"),
+        ({"premise": ["a", None, "c"]}, "the premise of pair 'p1' is None; it must be text"),
+        ({"label": [["neutral"]] * 3}, "pair 'p0' has the label ['neutral']; it is one of entailment"),
+    ],
+)
+def test_a_dataset_whose_pairs_are_of_other_types(prd: Path, tmp_path: Path, capsys, changes, said):
+    columns = {"premise": ["a"] * 3, "hypothesis": ["b"] * 3, "label": ["neutral"] * 3, "pair_id": ["p0", "p1", "p2"]}
+    for split in ("train", "validation", "test"):
+        Dataset.from_dict(columns | changes).to_parquet(tmp_path / "data" / f"{split}.parquet")
+    error = refused(
+        *(capsys, "--task", "mednli", "--model", prd, "--data", tmp_path / "data"),
+        *("--output_dir", tmp_path / "run"),
+    )
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "said"),
+    [
+        (List(Value("int64")), [0, 1], "column 'labels' is List(Value('int64')); it holds a number for each label"),
+        ({"Edema": Value("string")}, {"Edema": "1"}, "label 'Edema' is Value('string'); it must be a number"),
+    ],
+)
+def test_labels_of_another_type(prd: Path, tmp_path: Path, capsys, feature, value, said):
+    rows = [{**row, "labels": value} for row in image_rows(6)]
+    for split in ("train", "validation"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        data = Dataset.from_list(rows, features=Features({**FEATURES, "labels": feature}))
+        data.to_parquet(tmp_path / "data" / f"{split}.parquet")
+    error = refused(
+        *(capsys, "--task", "chexpert", "--model", prd, "--data", tmp_path / "data"),
+        *("--output_dir", tmp_path / "run"),
+    )
+    assert said in error
+
+
 def test_a_dataset_without_a_column(prd: Path, tmp_path: Path, capsys):
     for split in ("train", "validation", "test"):
         Dataset.from_list([{"premise": "a", "label": "neutral"}]).to_json(tmp_path / "data" / f"{split}.jsonl")
@@ -115,6 +154,9 @@ def test_an_image_that_does_not_open(prd: Path, tmp_path: Path, capsys):
         (["--seeds", "0,one"], "seeds: 'one' is no whole number"),
         (["--seeds", "0,4294967296"], "seeds: '4294967296' is no whole number below 2**32"),
         (["--seeds", "3,3"], "seeds: 3 stands twice"),
+        (["--seeds", "[]"], "seeds: name at least one"),
+        (["--labels", "[]"], "labels: name at least one"),
+        (["--lora_r", "2", "--lora_targets", "[]"], "lora_targets: name at least one"),
         (["--adam_beta2", "1.5"], "adam_beta2: 1.5 is not between"),
         (["--augmentation.rotation", "400"], "rotation: 400.0 is not between 0 and 180"),
         (["--learning_rat", "1"], "did you mean learning_rate?"),
@@ -208,6 +250,17 @@ def test_an_image_classifier_of_prd_for_pairs(prd: Path, mednli: Path, tmp_path:
 def test_a_folder_without_a_model(mednli: Path, tmp_path: Path, capsys):
     error = refused(capsys, "--task", "mednli", "--model", mednli, "--data", mednli, "--output_dir", tmp_path / "run")
     assert "is no model: it has no config.json that names a model_type" in error
+
+
+@pytest.mark.parametrize("save", [save_bert, save_prd])
+def test_a_model_whose_weights_are_cut_off(mednli: Path, tmp_path: Path, capsys, save):
+    weights = save(tmp_path / "model") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    error = refused(
+        *(capsys, "--task", "mednli", "--model", tmp_path / "model", "--data", mednli),
+        *("--output_dir", tmp_path / "run"),
+    )
+    assert f"the weights of {tmp_path / 'model'} cannot be read" in error
 
 
 def test_no_such_model(mednli: Path, tmp_path: Path, capsys):

@@ -139,6 +139,8 @@ class FineTuning:
         if self.lora.lora_r is not None and self.classifier.init == "random":
             raise ValueError("lora_r: an encoder with random weights has nothing to adapt; train it whole")
         seeds = self.seeds
+        if not seeds:
+            raise ValueError("seeds: name at least one")
         for place, seed in enumerate(seeds):
             if seed in seeds[:place]:
                 raise ValueError(f"seeds: {seed} stands twice")
@@ -159,6 +161,8 @@ class FineTuning:
         ):
             if given and task.task not in tasks:
                 raise ValueError(f"{key} is for {' and '.join(tasks)}, not for {task.task}")
+        if self.labels == []:
+            raise ValueError("labels: name at least one, or leave the key out for all")
         for place, label in enumerate(self.labels or ()):
             if label not in CHEXPERT_LABELS:
                 raise ValueError(f"labels: {label!r} is none of {', '.join(CHEXPERT_LABELS)}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Image, load_dataset
+from datasets import Dataset, Image, Value, load_dataset
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -106,6 +106,7 @@ def load_images(arguments: FineTuning) -> ImageTask:
         place = f"split {name!r} of {task.data!r}"
         check_columns(rows, _COLUMNS, place)
         check_ids(rows, ("image_id", "study_id"), place)
+        _check_label_column(rows, place)
     train = splits["train"]
     notes: tuple[str, ...] = ()
     if len(splits.get("test", ())):
@@ -119,7 +120,10 @@ def load_images(arguments: FineTuning) -> ImageTask:
         first(validation, task.max_eval),
         first(test, task.max_eval),
     )
-    drawn, drawn_test = (sum(rows["synthetic"]) if "synthetic" in rows.column_names else 0 for rows in (train, test))
+    drawn, drawn_test = (
+        sum(value is True for value in rows["synthetic"]) if "synthetic" in rows.column_names else 0
+        for rows in (train, test)
+    )
     for count, rows, split in ((drawn, train, "training"), (drawn_test, test, "reported")):
         notes += synthetic_note(count, len(rows), f"{split} images", "drawn by a program, not taken of patients")
     chosen = Splits(
@@ -138,6 +142,17 @@ def load_images(arguments: FineTuning) -> ImageTask:
         for row in tqdm(rows.select_columns(["image", "image_id"]), "check images", unit="image", leave=False):
             decode_image(row)
     return ImageTask(chosen, labels, arguments.run.n_bootstrap, task.label_fraction)
+
+
+def _check_label_column(rows: Dataset, place: str) -> None:
+    values = rows.features["labels"]
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{place}: column 'labels' is {values}; it holds a number for each label, by the label's name"
+        )
+    for name, value in values.items():
+        if not isinstance(value, Value) or not value.dtype.startswith(("float", "int", "uint", "bool", "null")):
+            raise ValueError(f"{place}: label {name!r} is {value}; it must be a number")
 
 
 def _encoded(rows: Dataset) -> Dataset:

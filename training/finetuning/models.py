@@ -27,7 +27,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import cached_file, logging
 
 from modeling_prd import PRDConfig, PRDForImageClassification, PRDForSequenceClassification
-from modeling_prd.checkpoints_prd import load_text_encoder, load_vision_encoder
+from modeling_prd.checkpoints_prd import load_text_encoder, load_vision_encoder, naming_damage
 from modeling_prd.image_processing_prd import PRDImageProcessor
 from modeling_prd.tokenization_prd import report_tokenizer
 
@@ -120,7 +120,7 @@ def load_classifier(
         max_length: longest text in tokens.
 
     Raises:
-        ValueError: the checkpoint is of another architecture, or lacks weights of its encoder.
+        ValueError: the checkpoint is of another architecture, lacks weights of its encoder, or is damaged.
         OSError: there is none.
     """
     settings = {
@@ -230,13 +230,14 @@ def _load(
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what it reports of new weights is checked here
     try:
-        model, info = model_class.from_pretrained(
-            arguments.model,
-            config=config,
-            dtype=torch.float32,  # a checkpoint in half precision is not trained in it
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        with naming_damage(arguments.model):
+            model, info = model_class.from_pretrained(
+                arguments.model,
+                config=config,
+                dtype=torch.float32,  # a checkpoint in half precision is not trained in it
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     finally:
         logging.set_verbosity(verbosity)
     new = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})

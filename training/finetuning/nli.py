@@ -152,14 +152,16 @@ def _split(splits: dict[str, Dataset], name: str, data: str) -> Dataset:
     check_ids(rows, ("pair_id",), place)
     for row in rows:
         for column in ("premise", "hypothesis"):
-            if not (row[column] or "").strip():
-                raise ValueError(f"{place}: the {column} of pair {row['pair_id']!r} is empty")
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise ValueError(
+                    f"{place}: the {column} of pair {row['pair_id']!r} is {row[column]!r}; it must be text"
+                )
     names = getattr(rows.features["label"], "names", None)
     if names is not None and sorted(names) != sorted(LABELS):
         raise ValueError(f"{place} has the labels {', '.join(names)}; they are {', '.join(LABELS)}")
     known = dict(enumerate(names)) if names is not None else {label: label for label in LABELS}
     for pair_id, label in zip(rows["pair_id"], rows["label"], strict=True):
-        if label not in known:
+        if label not in list(known):  # a list has no hash
             raise ValueError(f"{place}: pair {pair_id!r} has the label {label!r}; it is one of {', '.join(LABELS)}")
     order = [LABELS.index(known[label]) for label in rows["label"]]
     return rows.remove_columns("label").add_column("label", order)
