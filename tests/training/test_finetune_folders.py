@@ -1,16 +1,19 @@
 """Fine-tuned folders where the project is not: the pipelines and evaluators that the card shows, and the Hub."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from finetune_helpers import QUICK, run_finetune, save_prd, write_images, write_mednli
 from hub_server import client_environment, running_hub
 from PIL import Image as PILImage
 from without_project import ACCURACY, run_without_project
 
 import finetune
+from training.finetuning.arguments import parse_finetuning
 
 ROOT = Path(finetune.__file__).parent
 
@@ -48,6 +51,18 @@ print(classify({"text": "nodule " * 100, "text_pair": "clear"})["label"] in mode
 print(round(3 * measured["accuracy"]))
 """
     assert run_without_project(before + card_code(tmp_path / "run") + after, tmp_path).split() == ["True", "1"]
+
+
+@pytest.mark.parametrize(("task", "data"), [("mednli", "mednli"), ("chexpert", "images")])
+def test_batches_are_made_by_workers_that_are_not_forked(inputs: Path, task: str, data: str):
+    """As on macOS, and on Linux from Python 3.14 on."""
+    arguments = parse_finetuning([f"--task={task}", f"--model={inputs / 'prd'}", f"--data={inputs / data}"])
+    loaded = finetune._LOADERS[task](arguments)
+    classifier, _ = finetune.build_classifier(arguments, loaded, seed=0)
+    collate = loaded.collator(classifier.prepare)
+    rows = list(loaded.splits.train.take(2))
+    for name, values in pickle.loads(pickle.dumps(collate))(rows).items():
+        torch.testing.assert_close(values, collate(rows)[name], equal_nan=True)
 
 
 def test_the_code_on_the_card_of_an_image_classifier_runs(inputs: Path, tmp_path: Path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from finetune_helpers import WORDS, metrics, run_finetune, save_bert, save_prd, write_mednli, write_radnli
 from transformers import (
     AutoTokenizer,
@@ -17,9 +18,12 @@ from transformers import (
 )
 
 from datasets_scripts import phantom_nli
+from datasets_scripts.nli import LABELS
 from modeling_prd import PRDForSequenceClassification, PRDModel
 from training.finetuning.arguments import ClassifierArguments
 from training.finetuning.models import load_classifier
+from training.finetuning.nli import NLITask
+from training.finetuning.task import Splits
 from training.models import build_tokenizer
 
 
@@ -80,7 +84,15 @@ def test_the_configuration_names_no_place_it_was_loaded_from(learned: Path, prd:
     assert str(prd) not in (learned / "config.json").read_text()
 
 
-def test_without_the_premise_the_model_sees_the_hypothesis_alone(prd: Path, mednli: Path, tmp_path: Path, capsys):
+def test_without_the_premise_the_model_sees_the_hypothesis_alone(prd: Path):
+    rows = Dataset.from_list([{"premise": "a nodule", "hypothesis": "no effusion", "pair_id": "p", "label": 1}])
+    prepare = load_classifier(ClassifierArguments(model=str(prd)), LABELS, "single_label_classification").prepare
+    for alone, expected in ((True, prepare(["no effusion"])), (False, prepare(["a nodule"], ["no effusion"]))):
+        batch = NLITask(Splits(rows, rows, rows), 10, hypothesis_only=alone).collator(prepare)(list(rows))
+        assert torch.equal(batch["input_ids"], expected["input_ids"])
+
+
+def test_a_control_without_the_premise_says_so(prd: Path, mednli: Path, tmp_path: Path, capsys):
     run_finetune(
         *("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", tmp_path / "run"),
         *("--max_steps", 1, "--hypothesis_only", "true"),

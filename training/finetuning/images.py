@@ -1,6 +1,7 @@
 """CheXpert, and any images with its labels: which of the fourteen observations does a radiograph show?"""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,7 @@ class ImageTask(Task):
     def collator(self, prepare: ImagePreparation) -> Collator:
         """Decodes, prepares and stacks images."""
 
-        def collate(rows: Sequence[dict[str, Any]]) -> Batch:
-            values = [[_value(row["labels"], name) for name in self.labels] for row in rows]
-            labels = torch.tensor(_known(np.array(values)), dtype=torch.float32)
-            return {**prepare([decode_image(row) for row in rows]), "labels": labels}
-
-        return collate
+        return partial(_collate, prepare=prepare, names=self.labels)
 
     def score(self, logits: Scores, rows: Dataset) -> float:
         """The mean AUROC over the labels that have both values."""
@@ -84,6 +80,12 @@ class ImageTask(Task):
         if self.label_fraction == 1:
             return rows
         return rows.select(np.flatnonzero(draw_groups(rows["study_id"], self.label_fraction, seed)))
+
+
+def _collate(rows: Sequence[dict[str, Any]], prepare: ImagePreparation, names: Sequence[str]) -> Batch:
+    values = [[_value(row["labels"], name) for name in names] for row in rows]
+    labels = torch.tensor(_known(np.array(values)), dtype=torch.float32)
+    return {**prepare([decode_image(row) for row in rows]), "labels": labels}
 
 
 def load_images(arguments: FineTuning) -> ImageTask:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,7 @@ class NLITask(Task):
     def collator(self, prepare: TextPreparation) -> Collator:
         """Tokenises pairs, or hypotheses alone, padded to the batch's longest."""
 
-        def collate(rows: Sequence[dict[str, Any]]) -> Batch:
-            hypotheses = [row["hypothesis"] for row in rows]
-            texts = (hypotheses,) if self.hypothesis_only else ([row["premise"] for row in rows], hypotheses)
-            return {**prepare(*texts), "labels": torch.tensor([row["label"] for row in rows])}
-
-        return collate
+        return partial(_collate, prepare=prepare, hypothesis_only=self.hypothesis_only)
 
     def score(self, logits: Scores, rows: Dataset) -> float:
         """The accuracy."""
@@ -74,6 +70,12 @@ class NLITask(Task):
             )
             for name, scores in logits.items()
         }
+
+
+def _collate(rows: Sequence[dict[str, Any]], prepare: TextPreparation, hypothesis_only: bool) -> Batch:
+    hypotheses = [row["hypothesis"] for row in rows]
+    texts = (hypotheses,) if hypothesis_only else ([row["premise"] for row in rows], hypotheses)
+    return {**prepare(*texts), "labels": torch.tensor([row["label"] for row in rows])}
 
 
 def load_nli(arguments: FineTuning) -> NLITask:

@@ -58,7 +58,10 @@ class Task(ABC):
 
     @abstractmethod
     def collator(self, prepare: Any) -> Collator:
-        """Turns rows into a batch of the model's inputs and `labels`; `prepare` is a classifier's preparation."""
+        """Turns rows into a batch of the model's inputs and `labels`; `prepare` is a classifier's preparation.
+
+        It can be pickled, as workers that are not forked need it.
+        """
 
     @abstractmethod
     def score(self, logits: Scores, rows: Dataset) -> float:
