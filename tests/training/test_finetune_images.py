@@ -124,6 +124,15 @@ def test_no_patient_of_chexpert_is_both_trained_on_and_chosen_on(prd: Path, tmp_
     assert trained.isdisjoint(chosen)
 
 
+def test_images_are_changed_in_training_and_not_in_evaluation(prd: Path, images: Path, tmp_path: Path):
+    still = ["--task", "chexpert", "--model", prd, "--data", images, "--method", "linear_probe", "--learning_rate", 0]
+    for name, changes in (("as-they-are", []), ("changed", ["--augmentation.brightness", 0.9])):
+        run_finetune(*still, "--output_dir", tmp_path / name, "--max_steps", 1, *changes)
+    plain, changed = (metrics(tmp_path / name) for name in ("as-they-are", "changed"))
+    assert plain["seeds"]["0"]["history"][0]["loss"] != changed["seeds"]["0"]["history"][0]["loss"]
+    assert plain["test"] == changed["test"]
+
+
 def test_a_checkpoint_of_transformers_starts_a_run_too(images: Path, tmp_path: Path):
     checkpoint, run = tmp_path / "resnet", tmp_path / "run"
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic")

@@ -11,6 +11,7 @@ from finetune_helpers import metrics, refused, run_finetune, save_prd, write_med
 from modeling_prd import PRDForSequenceClassification
 from training.finetuning.loop import FineTuner, Progress
 from training.finetuning.output import best_seed, over_seeds
+from training.finetuning.task import Batch
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,33 @@ def test_a_seed_does_not_depend_on_those_before_it(inputs: list[str], tmp_path: 
     run_finetune(*inputs, "--output_dir", tmp_path / "alone", "--seeds", "1", "--max_steps", 4)
     both, alone = metrics(tmp_path / "both")["seeds"]["1"], metrics(tmp_path / "alone")["seeds"]["1"]
     assert both["history"] == alone["history"]
+
+
+def test_each_seed_has_an_order_of_the_rows_of_its_own(inputs: list[str], tmp_path: Path, monkeypatch):
+    rows: dict[int, list[int]] = {}
+    step = FineTuner._step
+
+    def noted(tuner: FineTuner, batch: Batch) -> torch.Tensor:
+        rows.setdefault(tuner.seed, []).extend(batch["input_ids"].sum(dim=1).tolist())
+        return step(tuner, batch)
+
+    monkeypatch.setattr(FineTuner, "_step", noted)
+    run_finetune(*inputs, "--output_dir", tmp_path / "run", "--seeds", "0,1", "--num_train_epochs", 2)
+    for of_seed in rows.values():
+        first, second = of_seed[:48], of_seed[48:]
+        assert sorted(first) == sorted(second)
+        assert first != second
+    assert sorted(rows[0]) == sorted(rows[1])
+    assert rows[0][:48] != rows[1][:48]
+
+
+def test_batches_are_accumulated_to_the_end_of_the_epoch(inputs: list[str], tmp_path: Path):
+    """Six batches an epoch are a step of four and one of two."""
+    accumulated = ["--gradient_accumulation_steps", 4, "--num_train_epochs", 2]
+    run_finetune(*inputs, "--output_dir", tmp_path / "run", *accumulated)
+    result = metrics(tmp_path / "run")["seeds"]["0"]
+    assert [line["step"] for line in result["history"]] == [2, 4]
+    assert result["steps"] == 4
 
 
 def test_a_finished_seed_is_kept_and_not_run_again(inputs: list[str], tmp_path: Path, trained_seeds: list[int]):

@@ -105,7 +105,8 @@ class FineTuner:
                 done = self.progress.step == self.total_steps
                 if not done and self.progress.step % self.eval_steps:
                     continue
-                if self._evaluate(torch.stack(losses).mean().item(), bar):
+                loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean")  # of all processes
+                if self._evaluate(loss.item(), bar):
                     best = self._copy_weights()
                 losses.clear()
                 patience = self.arguments.optimization.early_stopping_patience
