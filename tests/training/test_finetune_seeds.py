@@ -112,6 +112,14 @@ def test_a_finished_seed_is_kept_and_not_run_again(inputs: list[str], tmp_path: 
     assert metrics(tmp_path / "run")["seeds"]["0"] == before
 
 
+def test_the_card_names_the_seeds_of_earlier_calls_too(inputs: list[str], tmp_path: Path):
+    for seed in (3, 1):
+        run_finetune(*inputs, "--output_dir", tmp_path / "run", "--seeds", seed, "--max_steps", 1)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "Seeds 1, 3;" in card
+    assert "seeds:\n- 1\n- 3\n" in card
+
+
 def test_a_killed_seed_is_run_again(inputs: list[str], tmp_path: Path, monkeypatch, trained_seeds: list[int]):
     step = FineTuner._step
     with pytest.MonkeyPatch.context() as patch:

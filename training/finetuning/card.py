@@ -77,6 +77,7 @@ def render_card(arguments: FineTuning, metrics: Tree, labels: tuple[str, ...], n
     if arguments.lora.lora_r is not None:
         said.append(f"LoRA's adapters are merged into the weights; alone they stand in `{ADAPTER_FOLDER}/`.")
     confusion = confusion_table(metrics["test"])
+    given = portable_arguments(arguments) | {"seeds": [int(seed) for seed in metrics["seeds"]]}
     return _CARD.format(
         front_matter=yaml.safe_dump(front_matter, sort_keys=False),
         task={"mednli": "MedNLI", "radnli": "RadNLI", "chexpert": "CheXpert's observations"}[arguments.task.task],
@@ -91,7 +92,7 @@ def render_card(arguments: FineTuning, metrics: Tree, labels: tuple[str, ...], n
         versions=", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "datasets")),
         said="\n".join(f"- {sentence}" for sentence in said),
         results=results_table(metrics) + (f"\n\n{confusion}" if confusion else ""),
-        arguments=yaml.safe_dump(portable_arguments(arguments), sort_keys=False).strip(),
+        arguments=yaml.safe_dump(given, sort_keys=False).strip(),
     )
 
 

@@ -164,11 +164,11 @@ def replace_model(partial: Path, folder: Path) -> None:
 
 
 def portable_arguments(arguments: FineTuning) -> dict[str, Any]:
-    """The keys that make the model, without where the run stood: for the card."""
+    """The keys that make the model, without its seeds and without where the run stood: for the card."""
     keys = {
         key: value for key, value in arguments.to_flat_dict().items() if value is not None and key not in _FREE_KEYS
     }
     for key in ("model", "data", "train_data"):
         if key in keys and Path(keys[key]).exists():
             keys[key] = Path(keys[key]).resolve().name
-    return keys | {"seeds": arguments.seeds}
+    return keys
