@@ -28,10 +28,11 @@ from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from datasets_scripts.card import markdown_table
+from datasets_scripts.radiographs import UNREADABLE_IMAGE
 from evaluate_suite.encoders import LocalMaps
 from evaluate_suite.heat_maps import seen_box, to_pixels
 from evaluate_suite.loading import load_encoder
@@ -101,8 +102,8 @@ def read_radiographs(folder: Path, image_size: int) -> Dataset:
     """The images of a folder as rows of `ImageTask`, their shorter side reduced to `image_size` once.
 
     Raises:
-        ValueError: a column is missing, fewer than two labels are there, or an image does not open.
-        OSError: a file is not there.
+        ValueError: a column is missing, fewer than two labels are there, or an image is not there or does not open.
+        OSError: there is no `labels.csv`.
     """
     table = folder / "labels.csv"
     with table.open(encoding="utf-8", newline="") as file:
@@ -140,8 +141,8 @@ def _reduced(path: Path, image_size: int) -> bytes:
     try:
         with Image.open(path) as image:
             grey = image.convert("L")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is no image that can be read") from error
+    except UNREADABLE_IMAGE as error:
+        raise ValueError(f"{path} is no image that can be read: {error}") from error
     scale = image_size / min(grey.size)
     if scale < 1:
         grey = grey.resize((round(grey.width * scale), round(grey.height * scale)), Image.Resampling.LANCZOS)

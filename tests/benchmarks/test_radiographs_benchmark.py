@@ -1,6 +1,7 @@
 """The benchmark of real radiographs from end to end, on made pictures."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,6 +14,15 @@ from benchmarks.radiographs import deal, main, patient_of, read_radiographs
 from modeling_prd import PRDModel, PRDProcessor
 
 LABELS = ("clear", "dense", "spotted")
+
+
+def _cut_off() -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(out, "PNG")
+    return out.getvalue()[:1000]
+
+
+CUT_OFF = _cut_off()
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +87,12 @@ def test_the_four_trainings_are_measured_and_maps_drawn(folder: Path, tmp_path: 
         ("labels.csv", "image,kind\na.png,clear\n", "labels.csv:2 has no 'label'"),
         ("labels.csv", "image,label\na.png,clear\n", "has 1 labels"),
         ("a.png", "no image", "a.png is no image that can be read"),
+        ("other.txt", "a.png is cut off", "a.png is no image that can be read: "),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, capsys, name: str, text: str, said: str):
     (tmp_path / "labels.csv").write_text("image,label\na.png,clear\nb.png,dense\n")
+    (tmp_path / "a.png").write_bytes(CUT_OFF)
     (tmp_path / name).write_text(text)
     with pytest.raises(SystemExit) as exit_info:
         main(["--model", str(tmp_path), "--images", str(tmp_path)])
