@@ -1,0 +1,46 @@
+"""Fine-tuning by two processes comes to what one does on batches twice as large."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from finetune_helpers import metrics, run_finetune, save_prd, write_mednli
+from safetensors.torch import load_file
+
+import finetune
+
+ROOT = Path(finetune.__file__).parent
+
+
+def test_two_processes_come_to_the_weights_and_numbers_of_one(tmp_path: Path):
+    prd = save_prd(tmp_path / "prd")
+    config = json.loads((prd / "config.json").read_text())
+    (prd / "config.json").write_text(json.dumps({**config, "classifier_dropout": 0.0}))  # else each draws its own
+    mednli = write_mednli(tmp_path / "mednli", test=21)  # which two processes cannot share evenly
+    common = ["--task", "mednli", "--model", prd, "--data", mednli, "--optimizer", "sgd", "--learning_rate", 0.1]
+    common += ["--seeds", "0,1", "--num_train_epochs", 2]
+    run_finetune(*common, "--output_dir", tmp_path / "one", "--batch_size", 8)
+    split = ["--output_dir", tmp_path / "two", "--batch_size", 4, "--n_bootstrap", 50, "--cpu_threads", 1]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "finetune.py"]
+    result = subprocess.run(
+        [*command, *map(str, [*common, *split])],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, two = (metrics(tmp_path / name) for name in ("one", "two"))
+    for seed in ("0", "1"):
+        losses = [[line["loss"] for line in numbers["seeds"][seed]["history"]] for numbers in (one, two)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+        assert two["seeds"][seed]["test"]["confusion_counts"] == one["seeds"][seed]["test"]["confusion_counts"]
+    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-5, msg=name)
