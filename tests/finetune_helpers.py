@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
 from tiny_recipe import TINY_RECIPE
-from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers import BertConfig, BertModel, BertPreTrainedModel, CLIPConfig, CLIPModel, ViTImageProcessorPil
 
 import finetune
 from datasets_scripts.mednli import MEDNLI
@@ -55,6 +55,16 @@ def save_bert(folder: Path, model_class: type[BertPreTrainedModel] = BertModel) 
     )
     model_class(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_clip(folder: Path) -> Path:
+    """A checkpoint of CLIP with random weights, of images of 32 pixels; its image processor alone."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text, vision = {**sizes, "vocab_size": 40}, {**sizes, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import DistributedDataParallelKwargs
 
 from .arguments import OptimizationArguments
 
@@ -23,7 +24,11 @@ class _Place(Protocol):
 
 
 def build_accelerator(
-    run: _Place, optimization: OptimizationArguments, seed: int, report_to: Sequence[str] = ()
+    run: _Place,
+    optimization: OptimizationArguments,
+    seed: int,
+    report_to: Sequence[str] = (),
+    unused_weights: bool = False,
 ) -> Accelerator:
     """The devices and processes of a run.
 
@@ -32,6 +37,8 @@ def build_accelerator(
         optimization: precision and accumulation.
         seed: of the order of the training rows.
         report_to: experiment trackers.
+        unused_weights: the model may have trained weights without a gradient, which several processes then look for in
+            each step.
 
     Raises:
         ValueError: the device asked for is not there, or a tracker is not installed.
@@ -48,6 +55,7 @@ def build_accelerator(
         gradient_accumulation_steps=optimization.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=seed),
         log_with=wanted or None,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused_weights)],
         project_dir=str(Path(run.output_dir) / "logs"),
     )
     trackers = {str(getattr(tracker, "value", tracker)) for tracker in accelerator.log_with}

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from finetune_helpers import FEATURES, LABELS, image_rows, metrics, run_finetune, save_prd, write_images
+from finetune_helpers import FEATURES, LABELS, image_rows, metrics, run_finetune, save_clip, save_prd, write_images
 from transformers import (
-    CLIPConfig,
     CLIPForImageClassification,
     CLIPModel,
     ResNetConfig,
@@ -148,13 +147,7 @@ def test_a_checkpoint_of_transformers_starts_a_run_too(images: Path, tmp_path: P
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dual encoder, whose image classifier names its encoder otherwise than the checkpoint's prefix."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("clip")
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text, vision = {**sizes, "vocab_size": 40}, {**sizes, "image_size": 32, "patch_size": 8}
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
-    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.mark.parametrize(

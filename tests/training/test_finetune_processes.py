@@ -1,14 +1,15 @@
-"""Fine-tuning by two processes comes to what one does on batches twice as large."""
+"""Fine-tuning by two processes."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from finetune_helpers import metrics, run_finetune, save_prd, write_mednli
+from finetune_helpers import metrics, run_finetune, save_clip, save_prd, write_images, write_mednli
 from safetensors.torch import load_file
 
 import finetune
@@ -16,7 +17,15 @@ import finetune
 ROOT = Path(finetune.__file__).parent
 
 
-def test_two_processes_come_to_the_weights_and_numbers_of_one(tmp_path: Path):
+def finetune_by_two(*arguments: Any) -> None:
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "finetune.py"]
+    command += ["--n_bootstrap", "50", "--cpu_threads", "1", *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_two_processes_come_to_the_weights_and_numbers_of_one_on_batches_twice_as_large(tmp_path: Path):
     prd = save_prd(tmp_path / "prd")
     config = json.loads((prd / "config.json").read_text())
     (prd / "config.json").write_text(json.dumps({**config, "classifier_dropout": 0.0}))  # else each draws its own
@@ -24,18 +33,7 @@ def test_two_processes_come_to_the_weights_and_numbers_of_one(tmp_path: Path):
     common = ["--task", "mednli", "--model", prd, "--data", mednli, "--optimizer", "sgd", "--learning_rate", 0.1]
     common += ["--seeds", "0,1", "--num_train_epochs", 2]
     run_finetune(*common, "--output_dir", tmp_path / "one", "--batch_size", 8)
-    split = ["--output_dir", tmp_path / "two", "--batch_size", 4, "--n_bootstrap", 50, "--cpu_threads", 1]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "finetune.py"]
-    result = subprocess.run(
-        [*command, *map(str, [*common, *split])],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    finetune_by_two(*common, "--output_dir", tmp_path / "two", "--batch_size", 4)
     one, two = (metrics(tmp_path / name) for name in ("one", "two"))
     for seed in ("0", "1"):
         losses = [[line["loss"] for line in numbers["seeds"][seed]["history"]] for numbers in (one, two)]
@@ -44,3 +42,11 @@ def test_two_processes_come_to_the_weights_and_numbers_of_one(tmp_path: Path):
     expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, weight in expected.items():
         torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_two_processes_train_a_model_with_a_weight_that_it_does_not_use(tmp_path: Path):
+    """CLIP's image classifier has a normalisation of the class token, and reads the others."""
+    clip, images = save_clip(tmp_path / "clip"), write_images(tmp_path / "images", train=24, validation=12, test=12)
+    common = ["--task", "chexpert", "--model", clip, "--data", images, "--max_steps", 3, "--batch_size", 4]
+    finetune_by_two(*common, "--output_dir", tmp_path / "run")
+    assert metrics(tmp_path / "run")["seeds"]["0"]["steps"] == 3
