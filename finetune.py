@@ -53,7 +53,7 @@ def prepare(arguments: FineTuning) -> tuple[Accelerator, Task]:
     run = arguments.run
     if run.push_to_hub:
         validate_repo_id(run.push_to_hub)
-    # Of transformers' classifiers some have such weights, as CLIP's a normalisation of what they do not read.
+    # Some of transformers' classifiers have weights without a gradient: CLIP's, the normalisation of an unread token.
     accelerator = build_accelerator(run, arguments.optimization, arguments.seeds[0], unused_weights=True)
     if run.push_to_hub and accelerator.is_main_process:
         claim_model_repository(run.push_to_hub, public=run.hub_public)

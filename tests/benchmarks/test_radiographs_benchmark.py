@@ -76,6 +76,8 @@ def test_the_four_trainings_are_measured_and_maps_drawn(folder: Path, tmp_path: 
     results = json.loads((tmp_path / "out.json").read_text())
     for method in ("linear_probe", "full"):
         assert list(results[method]["pretrained"]["auroc"]) == ["mean", *LABELS]
+        own, other = (results[method][init]["auroc"]["mean"]["value"] for init in ("pretrained", "random"))
+        assert results[method]["gain"]["value"] == pytest.approx(own - other)
         low, high = results[method]["gain"]["interval"]
         assert low <= high
     assert Image.open(tmp_path / "maps.png").width > 300

@@ -92,9 +92,9 @@ def load_images(arguments: FineTuning) -> ImageTask:
     """The task with its images.
 
     Raises:
-        ValueError: the dataset, a split or a column is not there, a split is empty, a label is never 1 or never 0 in
-            the training split, or every label is so in the validation split, or an image does not decode; the message
-            names which and where.
+        ValueError: the dataset, a split or a column is not there, a split is empty, a label is no number, or is never
+            1 or never 0 in the training split, or every label is so in the validation split, or an image does not
+            decode; the message names which and where.
     """
     task = arguments.task
     with reading(task.data):
