@@ -40,6 +40,7 @@ from training.finetuning.images import ImageTask, label_table, load_images
 from .trained_classifiers import mean_areas, trained_logits
 
 INITS = ("pretrained", "random")
+ALL = "all"
 _EVALUATIONS = 12  # of a training, on the validation split
 
 Node = dict[str, Any]
@@ -49,7 +50,12 @@ Logits = dict[float, dict[str, list[NDArray[np.float64]]]]
 def fine_tuning(args: argparse.Namespace, init: Any, fraction: float, steps: int | None, seed: int) -> FineTuning:
     """One training of the curve."""
     return FineTuning(
-        task=TaskArguments(task="chexpert", data=args.data, labels=args.labels, label_fraction=fraction),
+        task=TaskArguments(
+            task="chexpert",
+            data=args.data,
+            labels=None if args.labels == ALL else args.labels,
+            label_fraction=fraction,
+        ),
         classifier=ClassifierArguments(model=args.model, init=init),
         optimization=FineTuneOptimization(
             batch_size=args.batch_size,
@@ -95,7 +101,7 @@ def measure(found: Logits, task: ImageTask, n_bootstrap: int) -> dict[str, dict[
             areas[init] = [mean_areas(logits, table, groups, n_bootstrap) for logits in of_seeds]
         gains = [own - other for own, other in zip(values["pretrained"], values["random"], strict=True)]
         gained = [own - other for own, other in zip(areas["pretrained"], areas["random"], strict=True)]
-        results[f"{fraction:g}"] = {init: _over_seeds(values[init], areas[init]) for init in INITS}
+        results[f"{fraction:g}"] = {init: _area(_over_seeds(values[init], areas[init])) for init in INITS}
         results[f"{fraction:g}"]["gain"] = _over_seeds(gains, gained)
     return results
 
@@ -107,6 +113,11 @@ def _over_seeds(values: Sequence[float], resampled: Sequence[NDArray[np.float64]
         "interval": list(interval_over_seeds(values, intervals)),
         "seeds": list(values),
     }
+
+
+def _area(node: Node) -> Node:
+    low, high = node["interval"]
+    return node | {"interval": [max(0.0, low), min(1.0, high)]}
 
 
 def render(results: Mapping[str, Mapping[str, Node]], images: int) -> str:
@@ -133,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_fractions", description=__doc__)
     parser.add_argument("--model", required=True, help="folder of a pre-trained PRD model")
     parser.add_argument("--data", required=True, help="a build of chexpert, a folder or a Hub id")
-    parser.add_argument("--labels", default="Consolidation,Pleural Effusion", help="with commas")
+    parser.add_argument("--labels", default="Consolidation,Pleural Effusion", help="with commas, or `all`")
     parser.add_argument("--fractions", type=_fraction, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4)

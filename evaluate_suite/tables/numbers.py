@@ -62,7 +62,7 @@ def read_numbers(step: str, folder: Path) -> tuple[Numbers, dict[str, str]]:
     if step not in _PLACES:
         return {}, {}
     tree = _read(step, folder)
-    said = dict(reasons(tree))
+    said = dict(reasons(tree["tasks"] if step == EVALUATE else tree))  # a task that is left out names itself there
     numbers: Numbers = {}
     skipped = {}
     for name, path in _PLACES[step].items():
@@ -105,7 +105,7 @@ def _read(step: str, folder: Path) -> dict[str, Any]:
 
 
 def _reason(said: Mapping[str, str], path: tuple[str, ...]) -> str:
-    # The reason of the number, or of the task that it belongs to; a report's reasons start below `tasks`.
+    # The reason of the number, or of the task or table that it belongs to; a report's start below `tasks`.
     for parts in (path, path[:-1], path[1:], path[1:-1]):
         if (name := ".".join(parts)) in said:
             return said[name]

@@ -1,3 +1,6 @@
+import signal
+from collections.abc import Iterator
+
 import pytest
 from datasets import Dataset
 from planted_encoders import dataset, pair
@@ -20,3 +23,11 @@ def pairs() -> Dataset:
             pair(7, "s4", "heart large", counterfactuals={"heart_size": "heart small"}),
         ]
     )
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -87,8 +87,8 @@ def _results(cell: Cell) -> dict[str, Any]:
     number, blind = measurement(value_of(cell.row, cell.seed)), measurement(0.99, 0.005)
     if cell.step == EVALUATE:
         task = {"accuracy": number, "blind": blind, "wrong_image": measurement(0.2)}
-        skipped = {"grounding": "the data has no boxes"}
-        tasks = {"structure": task, "counterfactual": task, "skipped": skipped}
+        grounding = {"skipped": {"grounding": "none of the 100 rows has a box"}}
+        tasks = {"structure": task, "counterfactual": task, "grounding": grounding}
         return {"n_images": 100, "n_synthetic": 30, "tasks": tasks}
     rows = {"n_train": 200, "n_synthetic": 0, "n_test": 50, "n_test_synthetic": 20}
     if cell.step == "chexpert":

@@ -73,6 +73,7 @@ def write_tree(folder: Path, model: str, tasks: dict[str, Any], outcomes: Outcom
         "n_images": 4,
         "n_studies": 2,
         "n_reports": 4,
+        "n_synthetic": 0,
         "texts": {"distinct": 1, "truncated": None},
         "seed": 0,
         "n_bootstrap": 10,

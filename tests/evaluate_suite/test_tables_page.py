@@ -78,7 +78,7 @@ def test_what_is_not_there_says_why_and_nothing_is_filled_in(whole: tuple[Path, 
     _, tree, page = whole
     assert line_of(page, "IV", "PRD")[-1] == "not measured"
     assert "pointing game" not in row_of(tree, "IV", "prd")["ours"]
-    assert ": the data has no boxes" in page
+    assert ": none of the 100 rows has a box" in page
     published = row_of(tree, "III", "published")
     assert published["ours"] == {}
     assert line_of(page, "III", published["label"])[2] == "not run"

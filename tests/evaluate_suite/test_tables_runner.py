@@ -139,6 +139,7 @@ def test_a_killed_run_goes_on_and_does_nothing_twice(tmp_path: Path):
 INTERRUPTS = "import os, signal; os.kill(os.getppid(), signal.SIGINT); signal.pause()"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_ends_what_it_started_and_stores_no_result_of_it(tmp_path: Path):
     plan = quick_plan(tmp_path, commands={"prd-chexpert-seed0": INTERRUPTS})
     with pytest.raises(KeyboardInterrupt):
