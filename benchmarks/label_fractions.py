@@ -37,9 +37,8 @@ from training.finetuning.arguments import (
 )
 from training.finetuning.images import ImageTask, label_table, load_images
 
-from .trained_classifiers import mean_areas, trained_logits
+from .trained_classifiers import INITS, mean_areas, trained_logits, with_interval
 
-INITS = ("pretrained", "random")
 ALL = "all"
 _EVALUATIONS = 12  # of a training, on the validation split
 
@@ -126,17 +125,12 @@ def render(results: Mapping[str, Mapping[str, Node]], images: int) -> str:
         [
             f"{100 * float(fraction):g} %",
             f"{images * float(fraction):,.0f}",
-            *(_with_interval(by_init[init], ".3f") for init in INITS),
-            _with_interval(by_init["gain"], "+.3f"),
+            *(with_interval(by_init[init], ".3f") for init in INITS),
+            with_interval(by_init["gain"], "+.3f"),
         ]
         for fraction, by_init in results.items()
     ]
     return markdown_table(["labels", "images", "pre-trained", "random", "gain"], lines)
-
-
-def _with_interval(node: Node, form: str) -> str:
-    low, high = node["interval"]
-    return f"{node['value']:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

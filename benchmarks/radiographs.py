@@ -51,10 +51,9 @@ from training.finetuning.arguments import (
 from training.finetuning.images import ImageTask, label_table
 from training.finetuning.task import Splits, hold_out
 
-from .trained_classifiers import mean_areas, trained_logits
+from .trained_classifiers import INITS, mean_areas, trained_logits, with_interval
 
 LEARNING_RATES: Mapping[str, float] = {"linear_probe": 1e-2, "full": 1e-3}
-INITS = ("pretrained", "random")
 PHRASES = ("the heart is enlarged", "there is a left pleural effusion")
 
 _NIH = re.compile(r"(\d{8})_\d{3}$")  # patient, follow-up
@@ -217,14 +216,9 @@ def render(results: Mapping[str, Mapping[str, Any]]) -> str:
     for method, by_init in results.items():
         for init in INITS:
             numbers = [by_init[init]["auroc"][label] for label in labels] + [by_init[init]["right"]]
-            gain = _with_interval(by_init["gain"], "+.3f") if init == "pretrained" else ""
-            lines.append([method.replace("_", " "), init, *(_with_interval(node, ".3f") for node in numbers), gain])
+            gain = with_interval(by_init["gain"], "+.3f") if init == "pretrained" else ""
+            lines.append([method.replace("_", " "), init, *(with_interval(node, ".3f") for node in numbers), gain])
     return markdown_table(header, lines)
-
-
-def _with_interval(node: Mapping[str, Any], form: str) -> str:
-    low, high = node["interval"]
-    return f"{node['value']:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def draw_maps(model: str, rows: Dataset, phrases: Sequence[str], file: Path) -> None:

@@ -1,4 +1,7 @@
-"""What benchmarks of classifiers share: the answers of one training, and areas over resamples of the studies."""
+"""What benchmarks of classifiers share: their starts, the answers of one training, areas over resamples of studies."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -10,6 +13,9 @@ from finetune import build_classifier
 from training.finetuning.arguments import FineTuning
 from training.finetuning.images import ImageTask
 from training.finetuning.loop import FineTuner
+
+INITS = ("pretrained", "random")
+"""The starts that are compared, as `finetune.py` names them."""
 
 
 def trained_logits(arguments: FineTuning, accelerator: Accelerator, task: ImageTask, seed: int) -> NDArray[np.float64]:
@@ -31,3 +37,9 @@ def mean_areas(
         for place in range(len(table.names))
     ]
     return mean_of_defined(np.column_stack([area.auroc for area in areas]))
+
+
+def with_interval(node: Mapping[str, Any], form: str) -> str:
+    """A number's `value` and `interval` as text, each in the format `form`."""
+    low, high = node["interval"]
+    return f"{node['value']:{form}} [{low:{form}}, {high:{form}}]"
