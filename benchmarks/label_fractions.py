@@ -160,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(*splits.notes, f"{len(splits.test):,} images are reported; {len(args.seeds)} seeds.", sep="\n")
     print(f"\n{render(results, len(splits.train))}")
     if args.json:
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
+        with one_line_errors(OSError):
+            args.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _fraction(text: str) -> float:

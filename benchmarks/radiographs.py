@@ -276,7 +276,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{len(rows):,} images of {patients:,} patients or publications, {args.folds} folds\n\n{render(results)}\n")
     print("Labels may follow the source of a picture: this shows that the code meets real images, nothing clinical.")
     if args.json:
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
+        with one_line_errors(OSError):
+            args.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

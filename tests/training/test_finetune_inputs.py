@@ -283,3 +283,11 @@ def test_a_folder_with_other_files(prd: Path, mednli: Path, tmp_path: Path, caps
 def test_what_is_right_gets_to_training(prd: Path, mednli: Path, tmp_path: Path):
     with pytest.raises(AssertionError, match="training began"):
         run_finetune("--task", "mednli", "--model", prd, "--data", mednli, "--output_dir", tmp_path / "run")
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = write_mednli(tmp_path / "data")
+    said = refused(
+        capsys, "--task", "mednli", "--data", data, "--model", "org/nowhere", "--output_dir", tmp_path / "run"
+    )
+    assert "model: 'org/nowhere' cannot be loaded" in said

@@ -134,7 +134,10 @@ def load_classifier(
         if not images:
             raise ValueError(f"model: {arguments.model!r} is a vision encoder and reads no text")
         return _published_vision(arguments, settings)
-    config, _ = PreTrainedConfig.get_config_dict(arguments.model)
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(arguments.model)
+    except OSError as error:  # it does not always name what could not be loaded
+        raise OSError(f"model: {arguments.model!r} cannot be loaded: {error}") from error
     model_type = config.get("model_type")
     if model_type == "prd":
         return _prd(arguments, settings, images, max_length)
