@@ -175,6 +175,7 @@ def test_what_changed_is_named_with_all_that_reads_it(tmp_path: Path):
     assert set(changed) == {f"prd-{step}-seed1" for step in steps}
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_was_begun_with_other_settings_is_named_though_it_did_not_end(tmp_path: Path):
     """Its checkpoints are of those settings: the programs would refuse them, or, of another start, go on with them."""
     plan = quick_plan(tmp_path, commands={"prd-mednli-seed0": INTERRUPTS})
