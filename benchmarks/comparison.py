@@ -1,0 +1,196 @@
+"""Two ways to compute the same, compared in one run: time, peak memory and results.
+
+A benchmark states how a side is made (`Builder`); `compare` times both in turn and measures the peak memory of each in
+a process of its own. A benchmark prints one line (`Comparison.line`) and writes one object (`write_json`).
+"""
+
+import argparse
+import gc
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Side = Literal["ours", "peer"]
+Run = Callable[[], list[Tensor]]
+"""Computes a side's results once, on inputs that are there; call it again and it computes the same."""
+
+Builder = Callable[[argparse.Namespace, Side, int], Run]
+"""Makes the inputs of the batch with that seed and returns what runs a side on them. A function of a module's own, so
+that a new process can import it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over the batches.
+
+    Attributes:
+        ratio: `peer_seconds` / `ours_seconds` of a batch.
+        bound: what the ratio could be at most, or None where nothing bounds it.
+        ours_seconds, peer_seconds: of one run, each the median of several.
+        ours_peak_mb, peer_peak_mb: peak memory of one run in MB, less what was held before it, on the first batch.
+        max_relative_difference: the largest of all results and batches: of two tensors, the largest difference over
+            the largest absolute value of the peer's.
+    """
+
+    ratio: float
+    bound: float | None
+    ours_seconds: float
+    peer_seconds: float
+    ours_peak_mb: float
+    peer_peak_mb: float
+    max_relative_difference: float
+
+    def line(self) -> str:
+        """Return all of it in one line."""
+        bound = "" if self.bound is None else f" ({self.ratio / self.bound:.0%} of the bound {self.bound:.2f})"
+        memory = f"{self.ours_peak_mb:,.0f} MB, peer {self.peer_peak_mb:,.0f} MB"
+        return (
+            f"ratio {self.ratio:.2f}{bound}: ours {self.ours_seconds:.3f} s, peer {self.peer_seconds:.3f} s; "
+            f"peak memory {memory} ({self.ours_peak_mb / self.peer_peak_mb:.0%}); "
+            f"largest relative difference {self.max_relative_difference:.1e}"
+        )
+
+
+def compare(
+    build: Builder,
+    args: argparse.Namespace,
+    bound: Callable[[argparse.Namespace, int], float] | None = None,
+    before: Callable[[argparse.Namespace], argparse.Namespace] | None = None,
+) -> Comparison:
+    """Run both sides of a benchmark.
+
+    Args:
+        build: makes a side.
+        args: the benchmark's flags, with those of `add_flags`.
+        bound: the highest ratio that the batch with a seed allows.
+        before: a smaller case of these flags, run once before memory is measured, so that what a first call loads is
+            not counted.
+    """
+    torch.set_num_threads(args.threads)
+    ratios, bounds, ours_seconds, peer_seconds, differences = [], [], [], [], []
+    for seed in range(args.batches):
+        ours, peer = build(args, "ours", seed), build(args, "peer", seed)
+        differences.append(relative_difference(ours(), peer()))  # also warms both up
+        timings: dict[Side, list[float]] = {"ours": [], "peer": []}
+        for _ in range(args.repeats):
+            timings["ours"].append(seconds(ours, args.device))
+            timings["peer"].append(seconds(peer, args.device))
+        ours_seconds.append(statistics.median(timings["ours"]))
+        peer_seconds.append(statistics.median(timings["peer"]))
+        ratios.append(peer_seconds[-1] / ours_seconds[-1])
+        if bound is not None:
+            bounds.append(bound(args, seed))
+        del ours, peer
+        gc.collect()
+    return Comparison(
+        ratio=statistics.median(ratios),
+        bound=statistics.median(bounds) if bounds else None,
+        ours_seconds=statistics.median(ours_seconds),
+        peer_seconds=statistics.median(peer_seconds),
+        ours_peak_mb=peak_memory_mb(build, args, "ours", before),
+        peer_peak_mb=peak_memory_mb(build, args, "peer", before),
+        max_relative_difference=max(differences),
+    )
+
+
+def relative_difference(ours: Sequence[Tensor], peer: Sequence[Tensor]) -> float:
+    """Return the largest, over pairs of tensors, of max |ours - peer| / max |peer|."""
+    pairs = [(own.detach().double(), others.detach().double()) for own, others in zip(ours, peer, strict=True)]
+    return max(((own - other).abs().max() / other.abs().max()).item() for own, other in pairs)
+
+
+def seconds(run: Run, device: str) -> float:
+    """Return what one run takes, until the device is done."""
+    synchronize(device)
+    start = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: str) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak_memory_mb(
+    build: Builder,
+    args: argparse.Namespace,
+    side: Side,
+    before: Callable[[argparse.Namespace], argparse.Namespace] | None = None,
+) -> float:
+    """Return the peak memory of one run of a side in MB, less what was held before it, in a process of its own."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=_measure, args=(build, args, side, before, sender))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the process that measured the memory of {side} ended with {process.exitcode}") from None
+    finally:
+        process.join()
+
+
+def _measure(build, args, side, before, sender) -> None:  # type: ignore[no-untyped-def]  # what `peak_memory_mb` takes
+    torch.set_num_threads(args.threads)
+    if before is not None:
+        build(before(args), side, 0)()
+    run = build(args, side, 0)
+    gc.collect()
+    sender.send(_peak_of(run, args.device))
+
+
+def _peak_of(run: Run, device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - held) / 1e6
+    held = _resident_bytes("VmRSS")
+    if sys.platform == "linux":
+        Path(f"/proc/{os.getpid()}/clear_refs").write_text("5")  # the high-water mark starts again from here
+    run()
+    return (_resident_bytes("VmHWM") - held) / 1e6
+
+
+def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
+    if sys.platform != "linux":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def add_flags(parser: argparse.ArgumentParser, *, batches: int, repeats: int) -> None:
+    """Add the flags that every comparison has: batches, repeats, threads, device, json."""
+    parser.add_argument("--batches", type=int, default=batches, help="seeded batches (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=repeats, help="timings of each side (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU (default: its cores)")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
+
+
+def write_json(path: Path | None, comparison: Comparison) -> None:
+    """Write the figures as one object, where a file is named."""
+    if path is not None:
+        path.write_text(json.dumps(asdict(comparison), indent=2) + "\n", encoding="utf-8")
