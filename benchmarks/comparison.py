@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import truediv
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,7 @@ that a new process can import it."""
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians over the batches.
+    """Medians over the batches; what needs a peer is None where there was none.
 
     Attributes:
         ratio: `peer_seconds` / `ours_seconds` of a batch.
@@ -42,16 +43,18 @@ class Comparison:
             the largest absolute value of the peer's.
     """
 
-    ratio: float
+    ratio: float | None
     bound: float | None
     ours_seconds: float
-    peer_seconds: float
+    peer_seconds: float | None
     ours_peak_mb: float
-    peer_peak_mb: float
-    max_relative_difference: float
+    peer_peak_mb: float | None
+    max_relative_difference: float | None
 
     def line(self) -> str:
         """Return all of it in one line."""
+        if self.ratio is None or self.peer_peak_mb is None:
+            return f"ours {self.ours_seconds:.3f} s, peak memory {self.ours_peak_mb:,.0f} MB; no peer"
         bound = "" if self.bound is None else f" ({self.ratio / self.bound:.0%} of the bound {self.bound:.2f})"
         memory = f"{self.ours_peak_mb:,.0f} MB, peer {self.peer_peak_mb:,.0f} MB"
         return (
@@ -71,35 +74,38 @@ def compare(
 
     Args:
         build: makes a side.
-        args: the benchmark's flags, with those of `add_flags`.
+        args: the benchmark's flags, with those of `add_flags`; `without_peer` leaves the peer out.
         bound: the highest ratio that the batch with a seed allows.
         before: a smaller case of these flags, run once before memory is measured, so that what a first call loads is
             not counted.
     """
     torch.set_num_threads(args.threads)
-    ratios, bounds, ours_seconds, peer_seconds, differences = [], [], [], [], []
+    sides: tuple[Side, ...] = ("ours",) if args.without_peer else ("ours", "peer")
+    taken: dict[Side, list[float]] = {side: [] for side in sides}
+    differences = []
     for seed in range(args.batches):
-        ours, peer = build(args, "ours", seed), build(args, "peer", seed)
-        differences.append(relative_difference(ours(), peer()))  # also warms both up
-        timings: dict[Side, list[float]] = {"ours": [], "peer": []}
+        runs = {side: build(args, side, seed) for side in sides}
+        results = [run() for run in runs.values()]  # also warms them up
+        differences.append(relative_difference(*results) if "peer" in runs else 0.0)
+        del results
+        timings: dict[Side, list[float]] = {side: [] for side in sides}
         for _ in range(args.repeats):
-            timings["ours"].append(seconds(ours, args.device))
-            timings["peer"].append(seconds(peer, args.device))
-        ours_seconds.append(statistics.median(timings["ours"]))
-        peer_seconds.append(statistics.median(timings["peer"]))
-        ratios.append(peer_seconds[-1] / ours_seconds[-1])
-        if bound is not None:
-            bounds.append(bound(args, seed))
-        del ours, peer
+            for side, run in runs.items():
+                timings[side].append(seconds(run, args.device))
+        for side in sides:
+            taken[side].append(statistics.median(timings[side]))
+        del runs
         gc.collect()
+    bounds = [bound(args, seed) for seed in range(args.batches)] if bound is not None else []
+    with_peer = "peer" in sides
     return Comparison(
-        ratio=statistics.median(ratios),
+        ratio=statistics.median(map(truediv, taken["peer"], taken["ours"])) if with_peer else None,
         bound=statistics.median(bounds) if bounds else None,
-        ours_seconds=statistics.median(ours_seconds),
-        peer_seconds=statistics.median(peer_seconds),
+        ours_seconds=statistics.median(taken["ours"]),
+        peer_seconds=statistics.median(taken["peer"]) if with_peer else None,
         ours_peak_mb=peak_memory_mb(build, args, "ours", before),
-        peer_peak_mb=peak_memory_mb(build, args, "peer", before),
-        max_relative_difference=max(differences),
+        peer_peak_mb=peak_memory_mb(build, args, "peer", before) if with_peer else None,
+        max_relative_difference=max(differences) if with_peer else None,
     )
 
 
@@ -180,13 +186,14 @@ def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
 
 
 def add_flags(parser: argparse.ArgumentParser, *, batches: int, repeats: int) -> None:
-    """Add the flags that every comparison has: batches, repeats, threads, device, json."""
+    """Add the flags that every comparison has: batches, repeats, threads, device, without_peer, json."""
     parser.add_argument("--batches", type=int, default=batches, help="seeded batches (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=repeats, help="timings of each side (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU (default: its cores)")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s"
     )
+    parser.add_argument("--without_peer", action="store_true", help="measure ours alone")
     parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
 
 

@@ -45,6 +45,8 @@ class PRDConfig(PreTrainedConfig):
         duplicate_reports: whether another pair with the same `report_ids` is a `negative` or left out (`mask`).
         text_micro_batch_size: encode at most this many texts at once, sorted by length and trimmed to the longest of
             the chunk; None encodes all in one call. Not used under `torch.compile`.
+        local_loss_memory_mb: what the local loss may keep for its gradient, in MB; what is beyond that is computed
+            twice. The blocks it computes at once take less than as much again. Not used under `torch.compile`.
         gather_negatives: in distributed training, contrast with the pairs of every process.
         classifier_dropout: share of the pooled vector that a fine-tuned classifier drops in training, 0 or above and
             below 1; [`PRDModel`] has no classifier.
@@ -76,6 +78,7 @@ class PRDConfig(PreTrainedConfig):
     local_logit_scale: float = 10.0
     duplicate_reports: str = "mask"
     text_micro_batch_size: int | None = None
+    local_loss_memory_mb: int = 1024
     gather_negatives: bool = True
     classifier_dropout: float = 0.1
 
@@ -104,7 +107,7 @@ class PRDConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value < math.inf):
                 raise ValueError(f"{name}={value!r} must be a number of at least 0")
-        for name in ("projection_dim", "text_micro_batch_size"):
+        for name in ("projection_dim", "text_micro_batch_size", "local_loss_memory_mb"):
             value = getattr(self, name)
             if value is None and name == "text_micro_batch_size":
                 continue

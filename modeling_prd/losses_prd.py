@@ -9,7 +9,7 @@ Products, softmax, norms and log-sum-exp are computed in float32, or in float64 
 import torch
 from torch import Tensor, nn
 
-_EPSILON = 1e-8  # the least product of norms that a cosine divides by, as in torch.nn.functional.cosine_similarity
+from .word_matches_prd import EPSILON, word_matches
 
 
 def upcast(tensor: Tensor) -> Tensor:
@@ -92,8 +92,7 @@ def local_attention(
     Raises:
         ValueError: the variant is unknown.
     """
-    if variant not in ("paper", "gloria"):
-        raise ValueError(f"local loss variant {variant!r} is not one of paper, gloria")
+    check_variant(variant)
     with full_precision(image_regions):
         regions, words = upcast(image_regions), upcast(word_embeds)
         products = words.flatten(0, 1) @ regions.transpose(1, 2)  # [B, T * W, M]
@@ -112,13 +111,15 @@ def local_similarity(
     length_normalized: bool = False,
     attention_temperature: float = 4.0,
     similarity_temperature: float = 5.0,
+    memory_mb: int = 1024,
 ) -> Tensor:
     """Local attentive matching score S of every image with every report.
 
     With the attention a of [`local_attention`] and the context v_k = sum_j a_kj r_j of word w_k,
     `paper`: S = log sum_k exp(v_k . w_k), less log W if `length_normalized`;
     `gloria` (Huang et al. 2021): S = log sum_k exp(similarity_temperature * cos(v_k, w_k)).
-    Contexts are never formed: v_k . w_k = sum_j a_kj (r_j . w_k), and |v_k|^2 = a_k^T R R^T a_k with the regions R.
+    The real words are packed and computed in blocks ([`word_matches`]), which has first derivatives only; under
+    `torch.compile`, where no size may hang on a value, all of [B, T, W, M] at once, for the compiler to fuse.
 
     Args:
         image_regions: [B, M, D], as the encoder gives them: not normalised.
@@ -127,6 +128,8 @@ def local_similarity(
         variant: `paper` or `gloria`.
         length_normalized: the `paper` variant's; `gloria` has none.
         attention_temperature, similarity_temperature: the `gloria` variant's.
+        memory_mb: what may be kept for the gradient, in MB; beyond it blocks are computed twice. Without effect under
+            `torch.compile`.
 
     Returns:
         S, [B, T], before any temperature or logit scale.
@@ -135,15 +138,38 @@ def local_similarity(
         ValueError: the variant is unknown, or a report has no word (not checked under `torch.compile`).
     """
     check_words(word_mask)
-    attention, products = local_attention(image_regions, word_embeds, word_mask, variant, attention_temperature)
+    check_variant(variant)
+    matches_of = _padded_matches if torch.compiler.is_compiling() else _packed_matches
     with full_precision(image_regions):
-        matches = (attention * products).sum(dim=-1)  # v_k . w_k: [B, T, W]
+        matches = matches_of(  # [B, T, W]
+            upcast(image_regions), upcast(word_embeds), word_mask, variant, attention_temperature, memory_mb
+        )
         if variant == "gloria":
-            matches = similarity_temperature * _context_cosine(matches, attention, image_regions, word_embeds)
+            matches = similarity_temperature * matches
         scores = matches.masked_fill(~word_mask, -torch.inf).logsumexp(dim=-1)  # [B, T]
         if variant == "paper" and length_normalized:
             scores = scores - word_mask.sum(dim=-1).to(scores.dtype).log()
         return scores
+
+
+def _packed_matches(
+    regions: Tensor, words: Tensor, word_mask: Tensor, variant: str, attention_temperature: float, memory_mb: int
+) -> Tensor:
+    """Match the words [T, W, D] with the regions [B, M, D]: [B, T, W], 0 where there is no word."""
+    lengths = word_mask.sum(dim=1).tolist()
+    matches = word_matches(regions, words[word_mask], lengths, variant, attention_temperature, memory_mb)  # [N, B]
+    padded = matches.new_zeros(*word_mask.shape, len(regions))
+    padded[word_mask] = matches
+    return padded.permute(2, 0, 1)
+
+
+def _padded_matches(
+    regions: Tensor, words: Tensor, word_mask: Tensor, variant: str, attention_temperature: float, memory_mb: int
+) -> Tensor:
+    """Match as `_packed_matches`, padding and all."""
+    attention, products = local_attention(regions, words, word_mask, variant, attention_temperature)
+    matches = (attention * products).sum(dim=-1)  # v_k . w_k: [B, T, W]
+    return _context_cosine(matches, attention, regions, words) if variant == "gloria" else matches
 
 
 def _context_cosine(matches: Tensor, attention: Tensor, image_regions: Tensor, word_embeds: Tensor) -> Tensor:
@@ -153,9 +179,15 @@ def _context_cosine(matches: Tensor, attention: Tensor, image_regions: Tensor, w
     weights = attention.flatten(1, 2)  # [B, T * W, M]
     squared = ((weights @ gram) * weights).sum(dim=-1).view_as(matches)  # |v_k|^2: [B, T, W]
     # Rounding may leave a context of almost no length with a square below 0.
-    context_norms = squared.clamp(min=_EPSILON**2).sqrt()
+    context_norms = squared.clamp(min=EPSILON**2).sqrt()
     word_norms = upcast(word_embeds).norm(dim=-1)  # [T, W]
-    return matches / (context_norms * word_norms).clamp(min=_EPSILON)
+    return matches / (context_norms * word_norms).clamp(min=EPSILON)
+
+
+def check_variant(variant: str) -> None:
+    """Raise ValueError where the local loss has no such variant."""
+    if variant not in ("paper", "gloria"):
+        raise ValueError(f"local loss variant {variant!r} is not one of paper, gloria")
 
 
 def check_words(word_mask: Tensor) -> None:

@@ -50,6 +50,7 @@ def similarity_of_words(config: PRDConfig, image_regions: Tensor, word_embeds: T
         length_normalized=config.local_length_normalized,
         attention_temperature=config.attention_temperature,
         similarity_temperature=config.similarity_temperature,
+        memory_mb=config.local_loss_memory_mb,
     )
 
 

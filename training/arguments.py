@@ -107,6 +107,7 @@ class ModelArguments:
         gradient_checkpointing: trade compute for memory in the encoders that can (transformers' ResNet cannot).
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
         text_micro_batch_size: encode texts sorted by length in chunks of so many rows; not under `compile`.
+        local_loss_memory_mb: what the local loss may keep for its gradient, in MB; the rest is computed twice.
         compile: compile the forward pass with torch.compile.
     """
 
@@ -132,6 +133,7 @@ class ModelArguments:
     gradient_checkpointing: bool = False
     attn_implementation: str | None = None
     text_micro_batch_size: int | None = None
+    local_loss_memory_mb: int = 1024
     compile: bool = False
 
 
@@ -339,6 +341,7 @@ _BOUNDS: Bounds = (
     ("data", "phantom_train", 1, math.inf),
     ("data", "dataloader_num_workers", 0, math.inf),
     ("model", "temperature", 1e-6, math.inf),
+    ("model", "local_loss_memory_mb", 1, math.inf),
     ("run", "save_steps", 1, math.inf),
     ("run", "save_total_limit", 1, math.inf),
     ("run", "logging_steps", 1, math.inf),

@@ -49,6 +49,7 @@ _HEAD_KEYS = (
     "local_length_normalized",
     "duplicate_reports",
     "text_micro_batch_size",
+    "local_loss_memory_mb",
 )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
+import torch
 from loss_checks import CHECKS
 
-from modeling_prd import losses_prd
+from modeling_prd import losses_prd, word_matches_prd
 
 MUTATIONS = {
     # symmetric cross-entropy
@@ -42,18 +43,21 @@ MUTATIONS = {
         "(attention_temperature * over_words).softmax(dim=-2)",
     ),
     # similarity
-    "match sign": ("matches = (attention * products)", "matches = -(attention * products)"),
-    "attention left out of the match": ("(attention * products).sum(dim=-1)", "products.sum(dim=-1)"),
-    "similarity temperature dropped": ("similarity_temperature * _context_cosine", "_context_cosine"),
+    "similarity temperature dropped": ("similarity_temperature * matches", "matches"),
     "padding scored": ("matches.masked_fill(~word_mask, -torch.inf).logsumexp", "matches.logsumexp"),
     "word mask inverted": ("matches.masked_fill(~word_mask", "matches.masked_fill(word_mask"),
     "length added": ("scores = scores - word_mask", "scores = scores + word_mask"),
     "length normalization unused": ('if variant == "paper" and length_normalized', "if False"),
     "length normalization of gloria": ('if variant == "paper" and length_normalized', "if length_normalized"),
+    "reports and images exchanged": ("padded.permute(2, 0, 1)", "padded.permute(2, 0, 1).flip(1)"),
+    # the padded form
+    "match sign": ("matches = (attention * products)", "matches = -(attention * products)"),
+    "attention left out of the match": ("(attention * products).sum(dim=-1)", "products.sum(dim=-1)"),
     "gram matrix dropped": ("((weights @ gram) * weights)", "(weights * weights)"),
-    "context length squared": ("clamp(min=_EPSILON**2).sqrt()", "clamp(min=_EPSILON**2)"),
+    "context length squared": ("clamp(min=EPSILON**2).sqrt()", "clamp(min=EPSILON**2)"),
     "word length dropped": ("(context_norms * word_norms)", "context_norms[...]"),
     "context length dropped": ("(context_norms * word_norms)", "word_norms[...]"),
+    # the local loss
     "local scale dropped": ("upcast(similarity) * logit_scale", "upcast(similarity)"),
     "local scale divided": ("upcast(similarity) * logit_scale", "upcast(similarity) / logit_scale"),
     "local sign": ("upcast(similarity) * logit_scale", "-upcast(similarity) * logit_scale"),
@@ -72,23 +76,78 @@ MUTATIONS = {
 }
 
 
-def _mutated(fragment: str, replacement: str) -> ModuleType:
-    source = inspect.getsource(losses_prd)
-    assert source.count(fragment) == 1, f"{fragment!r} stands {source.count(fragment)} times in losses_prd.py"
-    module = ModuleType("mutated_losses_prd")
-    exec(compile(source.replace(fragment, replacement), "mutated_losses_prd.py", "exec"), module.__dict__)
+BLOCK_MUTATIONS = {
+    # forward
+    "blocks' paper match": ("(attention * products).sum(dim=-1), attention", "products.sum(dim=-1), attention"),
+    "blocks' words unmasked": (
+        "if block.real is not None:\n            by_report",
+        "if False:\n            by_report",
+    ),
+    "blocks' first softmax over reports": ("by_report.softmax(dim=1)", "by_report.softmax(dim=0)"),
+    "blocks' attention temperature": ("(over_words * self.attention_temperature)", "(over_words * 1.0)"),
+    "blocks' gram matrix": ("(mixed * attention).sum(dim=-1)", "(attention * attention).sum(dim=-1)"),
+    "blocks' context length squared": ("clamp(min=EPSILON**2).sqrt()", "clamp(min=EPSILON**2)"),
+    "blocks' word length": ("context_norms * self.word_norms[block.rows][:, None]", "context_norms[...]"),
+    "blocks' padding written": ("rows, found = rows[block.real], found[block.real]", "pass"),
+    # backward
+    "paper's attention held": ("        result += 1\n", ""),
+    "paper's match not subtracted": ("result = products - matches[..., None]", "result = products.clone()"),
+    "padding's gradient": ("own = own * block.real[:, None]", "pass"),
+    "attention held": ("attention_gradient = products * dot", "attention_gradient = 0 * products * dot"),
+    "square of the context held": ("attention_gradient += weighted", "pass"),
+    "square counted once": ("weighted = mixed * (2 * square_gradient)", "weighted = mixed * (square_gradient)"),
+    "gram matrix held": ("self.gram_gradient[block.images].baddbmm_(by_image, scaled)", "pass"),
+    "gram's symmetry": ("self.regions, alpha=2)", "self.regions, alpha=1)"),
+    "gradient's temperature": ("over_regions *= self.attention_temperature", "pass"),
+    "products held in the dot": (".addcmul_(attention, dot_gradient[..., None])", ""),
+    "word length held": ("self.word_gradient.index_add_(0, block.rows, of_words)", "pass"),
+    "norm's sign": ("(-dot_gradient * cosines)", "(dot_gradient * cosines)"),
+    "square's root": ("word_norms / (2 * context_norms)", "word_norms / context_norms"),
+    "regions' gradient": ("addmm_(of_products.T, words[block.rows])", "addmm_(of_products.T, 0 * words[block.rows])"),
+    "words' gradient": (
+        "word_gradient.index_add_(0, block.rows, of_products @",
+        "word_gradient.index_add_(0, block.rows, -of_products @",
+    ),
+}
+
+
+def _mutated(source_of: ModuleType, fragment: str, replacement: str) -> ModuleType:
+    """Return a copy of a module of `modeling_prd` with a fragment replaced."""
+    source = inspect.getsource(source_of)
+    assert source.count(fragment) == 1, f"{fragment!r} stands {source.count(fragment)} times in {source_of.__name__}"
+    module = ModuleType("mutated")
+    module.__package__ = "modeling_prd"
+    exec(compile(source.replace(fragment, replacement), "mutated.py", "exec"), module.__dict__)
     return module
+
+
+def the_padded_form_is_the_packed(losses: ModuleType) -> None:
+    """Hold the form that is compiled against the one that is not."""
+    generator = torch.Generator().manual_seed(0)
+    regions, words = torch.randn(3, 4, 5, generator=generator), torch.randn(2, 6, 5, generator=generator)
+    mask = torch.arange(6) < torch.tensor([6, 3])[:, None]
+    for variant in ("paper", "gloria"):
+        padded = losses._padded_matches(regions, words, mask, variant, 4.0, 1)
+        packed = losses._packed_matches(regions, words, mask, variant, 4.0, 1)
+        torch.testing.assert_close(padded.masked_fill(~mask, 0), packed)
 
 
 def _fails(check: Callable[[ModuleType], None], module: ModuleType) -> bool:
     try:
         check(module)
-    except (AssertionError, ValueError, pytest.fail.Exception):
+    except (AssertionError, ValueError, RuntimeError, pytest.fail.Exception):
         return True
     return False
 
 
 @pytest.mark.parametrize(("fragment", "replacement"), MUTATIONS.values(), ids=MUTATIONS.keys())
 def test_a_reference_check_notices(fragment: str, replacement: str) -> None:
-    module = _mutated(fragment, replacement)
+    module = _mutated(losses_prd, fragment, replacement)
+    assert any(_fails(check, module) for check in (*CHECKS, the_padded_form_is_the_packed))
+
+
+@pytest.mark.parametrize(("fragment", "replacement"), BLOCK_MUTATIONS.values(), ids=BLOCK_MUTATIONS.keys())
+def test_a_reference_check_notices_in_the_blocks(fragment: str, replacement: str) -> None:
+    module = _mutated(losses_prd, "upcast(tensor: Tensor)", "upcast(tensor: Tensor)")
+    module.word_matches = _mutated(word_matches_prd, fragment, replacement).word_matches  # type: ignore[attr-defined]
     assert any(_fails(check, module) for check in CHECKS)
