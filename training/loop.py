@@ -1,4 +1,4 @@
-"""The pre-training loop: steps, evaluations after each epoch, checkpoints that resume exactly."""
+"""The pre-training loop: epochs, evaluations after each, checkpoints that resume exactly."""
 
 import math
 import time
@@ -24,11 +24,10 @@ from .fresh import FreshPairCollator
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
 from .sentences import SentenceCollator
+from .step import Batch, TrainingStep
 from .streaming import PairStream
 
-Batch = dict[str, torch.Tensor]
 _MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed", "counterfactual", "findings"]
-_LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
 
 
 class PreTrainer:
@@ -62,14 +61,14 @@ class PreTrainer:
         optimizer = build_optimizer(model, arguments)
         if recipe.model.compile:
             model.compile(dynamic=True)
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.model, prepared_optimizer = accelerator.prepare(model, optimizer)
         self.collate = self._training_collator()
         self.batches = self._training_batches()
         self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
         self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch
-        # Not prepared: Accelerate would step it once a process.
         self.scheduler = build_scheduler(optimizer, arguments, self.total_steps)
         accelerator.register_for_checkpointing(self.scheduler)
+        self.step = TrainingStep(accelerator, self.model, prepared_optimizer, self.scheduler, arguments.max_grad_norm)
         images = processor.image_processor
         self.augment = ImageAugmentation(
             arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
@@ -122,28 +121,13 @@ class PreTrainer:
         self._save()
 
     def _step(self, batch: Batch) -> dict[str, float]:
-        """One forward and backward pass; returns the losses."""
-        arguments = self.recipe.data
-        with self.accelerator.accumulate(self.model):
-            batch = {**batch, "pixel_values": self.augment(batch["pixel_values"])}
-            if self.recipe.model.beta == 0:
-                batch = {name: tensor for name, tensor in batch.items() if not name.startswith("perturb")}
-            else:
-                batch = draw_perturbations(batch, arguments.perturbations_per_image, self._step_generator())
-            output = self.model(**batch)
-            if not torch.isfinite(output.loss):
-                raise FloatingPointError(
-                    f"the loss is {output.loss.item()} at step {self.progress.step + 1}: lower learning_rate or train "
-                    "without mixed_precision; the last checkpoint is kept"
-                )
-            self.accelerator.backward(output.loss)
-            if self.accelerator.sync_gradients and self.recipe.optimization.max_grad_norm > 0:
-                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimization.max_grad_norm)
-            self.optimizer.step()
-            if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
-                self.scheduler.step()
-            self.optimizer.zero_grad()
-        return {name: output[name].item() for name in _LOSSES if name in output}
+        """Augments a batch, draws its perturbations and runs it; returns the losses."""
+        batch = {**batch, "pixel_values": self.augment(batch["pixel_values"])}
+        if self.recipe.model.beta == 0:
+            batch = {name: tensor for name, tensor in batch.items() if not name.startswith("perturb")}
+        else:
+            batch = draw_perturbations(batch, self.recipe.data.perturbations_per_image, self._step_generator())
+        return self.step(batch, self.progress.step + 1)
 
     def _step_entropy(self) -> int:
         place = (self.progress.epoch, self.progress.batch, self.accelerator.process_index)
