@@ -35,7 +35,9 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs, 
     check_output_dir(recipe)
     if recipe.run.push_to_hub:
         validate_repo_id(recipe.run.push_to_hub)
-    accelerator = build_accelerator(recipe.run, recipe.optimization, recipe.run.seed, report_to=recipe.run.report_to)
+    accelerator = build_accelerator(
+        recipe.run, recipe.optimization, recipe.run.seed, recipe.run.report_to, shards=True
+    )
     if recipe.run.push_to_hub and accelerator.is_main_process:
         claim_model_repository(recipe.run.push_to_hub, public=recipe.run.hub_public)
     with accelerator.main_process_first():
@@ -78,15 +80,16 @@ def pretrain(
     accelerator.wait_for_everyone()
     accelerator.init_trackers("prd", config={key: str(value) for key, value in recipe.to_flat_dict().items()})
     metrics = trainer.train()
-    if accelerator.is_main_process:
-        if adapted is not None:
-            save_adapter(adapted, Path(recipe.run.output_dir) / ADAPTER_FOLDER)
-            merge_adapter(adapted)
-        contents = describe(trainer, model, pairs)
-        folder = write_model_folder(model, processor, recipe, metrics, trainer.progress.history, contents)
-        print(f"\n{results_table(metrics)}\n\nmodel, numbers, curves and card: {folder}")
-        if recipe.run.push_to_hub:
-            print(push_model_folder(folder, recipe.run.push_to_hub, public=recipe.run.hub_public))
+    with trainer.whole_model() as whole:
+        if whole is not None:
+            if adapted is not None:
+                save_adapter(adapted, Path(recipe.run.output_dir) / ADAPTER_FOLDER)
+                merge_adapter(adapted)
+            contents = describe(trainer, whole, pairs)
+            folder = write_model_folder(whole, processor, recipe, metrics, trainer.progress.history, contents)
+            print(f"\n{results_table(metrics)}\n\nmodel, numbers, curves and card: {folder}")
+            if recipe.run.push_to_hub:
+                print(push_model_folder(folder, recipe.run.push_to_hub, public=recipe.run.hub_public))
     accelerator.wait_for_everyone()
     accelerator.end_training()  # also ends the process group
 

@@ -110,8 +110,9 @@ class PRDModel(PRDPreTrainedModel):
 
         self.image_head = ImageHead(config)
         self.text_head = TextHead(config)
+        # [1]: FSDP shards no scalars.
         self.log_temperature = (
-            nn.Parameter(torch.tensor(math.log(config.temperature))) if config.learn_temperature else None
+            nn.Parameter(torch.tensor([math.log(config.temperature)])) if config.learn_temperature else None
         )
         self.post_init()
 
@@ -176,7 +177,7 @@ class PRDModel(PRDPreTrainedModel):
         """Tau, by which cosine similarities are divided: the configuration's, or the learned one in float32."""
         if self.log_temperature is None:
             return self.config.temperature
-        return upcast(self.log_temperature).exp().clamp(min=_LEAST_TEMPERATURE)
+        return upcast(self.log_temperature[0]).exp().clamp(min=_LEAST_TEMPERATURE)
 
     @can_return_tuple
     def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:

@@ -10,6 +10,7 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import DistributedDataParallelKwargs
 
 from .arguments import OptimizationArguments
+from .sharding import shard_on_cpus, sharding_plugin
 
 
 class _Place(Protocol):
@@ -29,6 +30,7 @@ def build_accelerator(
     seed: int,
     report_to: Sequence[str] = (),
     unused_weights: bool = False,
+    shards: bool = False,
 ) -> Accelerator:
     """The devices and processes of a run.
 
@@ -39,15 +41,20 @@ def build_accelerator(
         report_to: experiment trackers.
         unused_weights: the model may have trained weights without a gradient, which several processes then look for in
             each step.
+        shards: the model may be sharded (FSDP).
 
     Raises:
-        ValueError: the device asked for is not there, or a tracker is not installed.
+        ValueError: the device asked for is not there, a tracker is not installed, or Accelerate's configuration asks
+            for FSDP where the model may not be sharded, or for another version than 2.
     """
     device = run.device
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
     precision = optimization.mixed_precision
+    plugin = sharding_plugin()
+    if plugin is not None and not shards:
+        raise ValueError("use_fsdp: only pre-training shards its weights; leave it out of Accelerate's configuration")
     wanted = [report_to] if isinstance(report_to, str) else list(report_to)
     accelerator = Accelerator(
         cpu=device == "cpu",
@@ -55,9 +62,11 @@ def build_accelerator(
         gradient_accumulation_steps=optimization.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=seed),
         log_with=wanted or None,
+        fsdp_plugin=plugin,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused_weights)],
         project_dir=str(Path(run.output_dir) / "logs"),
     )
+    shard_on_cpus(accelerator, plugin)
     trackers = {str(getattr(tracker, "value", tracker)) for tracker in accelerator.log_with}
     missing = [name for name in wanted if name != "all" and name not in trackers]
     if missing:

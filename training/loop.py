@@ -1,7 +1,9 @@
 """The pre-training loop: epochs, evaluations after each, checkpoints that resume exactly."""
 
+import copy
 import math
 import time
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -24,6 +26,7 @@ from .fresh import FreshPairCollator
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
 from .sentences import SentenceCollator
+from .sharding import prepare_model, whole_model
 from .step import Batch, TrainingStep
 from .streaming import PairStream
 
@@ -39,7 +42,7 @@ class PreTrainer:
     Args:
         recipe: the run.
         accelerator: its devices and processes.
-        model: trained in place.
+        model: trained in place; where weights are sharded over processes, `whole_model` puts them into it.
         processor: prepares images and reports.
         pairs: the training and the evaluation split.
     """
@@ -56,12 +59,14 @@ class PreTrainer:
         self.accelerator = accelerator
         self.processor = processor
         self.pairs = pairs
+        self.plain = model
         self.known_reports = frozenset(pairs.train_texts["report"])
         arguments = recipe.optimization
+        model = copy.deepcopy(model) if accelerator.is_fsdp2 else model
         optimizer = build_optimizer(model, arguments)
         if recipe.model.compile:
             model.compile(dynamic=True)
-        self.model, prepared_optimizer = accelerator.prepare(model, optimizer)
+        self.model, prepared_optimizer = prepare_model(accelerator, model, optimizer)
         self.collate = self._training_collator()
         self.batches = self._training_batches()
         self.steps_per_epoch = math.ceil(len(self.batches) / arguments.gradient_accumulation_steps)
@@ -91,6 +96,10 @@ class PreTrainer:
                 self._train_epoch(bar)
         evaluations = [line for line in self.progress.history if "validation" in line]
         return evaluations[-1] if evaluations else {}
+
+    def whole_model(self) -> AbstractContextManager[PRDModel | None]:
+        """The model with its trained weights on the main process, None on the others; all of them enter this."""
+        return whole_model(self.accelerator, self.model, self.plain)
 
     def _train_epoch(self, bar: tqdm) -> None:
         progress = self.progress
@@ -165,20 +174,23 @@ class PreTrainer:
 
     def _evaluate(self, bar: tqdm) -> None:
         """Evaluates on the main process while the others wait, and notes the result in the history."""
-        if self.accelerator.is_main_process:
-            started = time.perf_counter()
-            model = self.accelerator.unwrap_model(self.model).eval()
-            encoder = PRDEncoder(model, self.processor, batch_size=self.recipe.run.eval_batch_size)
-            tree = evaluate_pairs(
-                encoder, self.pairs.validation, self.known_reports, local=self.recipe.model.alpha > 0
-            )
-            tree["validation"]["losses"] = held_out_losses(model, self._held_out_batches(), self.accelerator.device)
-            numbers = headline(tree)
-            self.accelerator.log(numbers, step=self.progress.step)
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
-            bar.write(f"epoch {self.progress.epoch}: {shown} ({time.perf_counter() - started:.0f} s to evaluate)")
-            self.progress.history.append({"step": self.progress.step, "epoch": self.progress.epoch, **tree})
+        with self.whole_model() as model:
+            if model is not None:
+                started = time.perf_counter()
+                tree = self._evaluation(model.eval())
+                numbers = headline(tree)
+                self.accelerator.log(numbers, step=self.progress.step)
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+                seconds = time.perf_counter() - started
+                bar.write(f"epoch {self.progress.epoch}: {shown} ({seconds:.0f} s to evaluate)")
+                self.progress.history.append({"step": self.progress.step, "epoch": self.progress.epoch, **tree})
         self.accelerator.wait_for_everyone()
+
+    def _evaluation(self, model: PRDModel) -> Tree:
+        encoder = PRDEncoder(model, self.processor, batch_size=self.recipe.run.eval_batch_size)
+        tree = evaluate_pairs(encoder, self.pairs.validation, self.known_reports, local=self.recipe.model.alpha > 0)
+        tree["validation"]["losses"] = held_out_losses(model, self._held_out_batches(), self.accelerator.device)
+        return tree
 
     def _save(self) -> None:
         now = time.perf_counter()
