@@ -9,8 +9,8 @@ TINY_RECIPE: dict[str, Any] = {
     "vision_config": {
         "model_type": "resnet",
         "num_channels": 1,
-        "embedding_size": 4,
-        "hidden_sizes": [4, 8],
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16],
         "depths": [1, 1],
         "layer_type": "basic",
     },
