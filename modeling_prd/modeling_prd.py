@@ -2,7 +2,6 @@
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .checkpoints_prd import load_text_encoder, load_vision_encoder, split_arguments
 from .configuration_prd import PRDConfig
@@ -20,48 +19,10 @@ from .heads_prd import ImageHead, RegionFlattening, TextHead
 from .inputs_prd import check_rows, check_shapes, check_wanted_losses
 from .losses_prd import upcast
 from .objective_prd import ImageVectors, ReportVectors, compare, similarity_of_words
+from .output_prd import PRDOutput
 from .text_batching_prd import encode_in_micro_batches, join_texts
 
 _LEAST_TEMPERATURE = 0.01  # CLIP's bound
-
-
-@dataclass
-class PRDOutput(ModelOutput):
-    """What [`PRDModel`] gives; what its inputs did not allow is None.
-
-    In distributed training with `gather_negatives`, the losses and the logits are those of the joined batch of all
-    processes, the embeddings those of this process.
-
-    Attributes:
-        loss: the weighted sum of the losses that were computed.
-        loss_global, loss_local, loss_perturbation: the three losses, unweighted.
-        logits_per_image: cosine / temperature, [B, T].
-        logits_per_text: its transpose, [T, B].
-        local_logits_per_image: S of every image and report times the local loss's logit scale (1 / temperature for
-            the `paper` variant, `local_logit_scale` for `gloria`), [B, T].
-        perturbation_logits: cosine / temperature with the own report (first) and its perturbations, [B, 1 + P];
-            minus infinity where a perturbation is left out.
-        image_embeds, text_embeds: L2-normalised, [B, D] and [T, D].
-        perturbed_embeds: L2-normalised, [B, P, D].
-        image_regions: not normalised, [B, M, D].
-        word_embeds: not normalised, [T, W, D].
-        word_mask: [T, W] bool, False where there is no word.
-    """
-
-    loss: Tensor | None = None
-    loss_global: Tensor | None = None
-    loss_local: Tensor | None = None
-    loss_perturbation: Tensor | None = None
-    logits_per_image: Tensor | None = None
-    logits_per_text: Tensor | None = None
-    local_logits_per_image: Tensor | None = None
-    perturbation_logits: Tensor | None = None
-    image_embeds: Tensor | None = None
-    text_embeds: Tensor | None = None
-    perturbed_embeds: Tensor | None = None
-    image_regions: Tensor | None = None
-    word_embeds: Tensor | None = None
-    word_mask: Tensor | None = None
 
 
 class PRDPreTrainedModel(PreTrainedModel):
@@ -175,8 +136,12 @@ class PRDModel(PRDPreTrainedModel):
     @property
     def temperature(self) -> float | Tensor:
         """Tau, by which cosine similarities are divided: the configuration's, or the learned one in float32."""
+        learned = self._learned_temperature()
+        return self.config.temperature if learned is None else learned
+
+    def _learned_temperature(self) -> Tensor | None:
         if self.log_temperature is None:
-            return self.config.temperature
+            return None
         return upcast(self.log_temperature[0]).exp().clamp(min=_LEAST_TEMPERATURE)
 
     @can_return_tuple
@@ -238,6 +203,7 @@ class PRDModel(PRDPreTrainedModel):
         report_ids: Tensor | None = None,
         return_loss: bool | None = None,
         token_type_ids: Tensor | None = None,
+        encode_only: bool = False,
     ) -> PRDOutput:
         """Encode images, reports or both, compare them and compute the losses.
 
@@ -253,6 +219,7 @@ class PRDModel(PRDPreTrainedModel):
             return_loss: None computes the losses whose inputs are there, for as many images as reports; True also
                 raises if the input of a loss with a weight is missing; False computes none.
             token_type_ids: accepted as tokenizers give it, and not used: a report is one segment.
+            encode_only: give the vectors alone, for `compute_losses`, with the temperature where it is learned.
 
         Raises:
             ValueError: no input at all, an input of a wanted loss is missing, inputs differ in their number of reports
@@ -275,6 +242,8 @@ class PRDModel(PRDPreTrainedModel):
             )
             values["text_embeds"], values["perturbed_embeds"] = reports.embeds, reports.perturbed
             values["word_embeds"], values["word_mask"] = reports.words or (None, None)
+        if encode_only:
+            return PRDOutput(**values, temperature=self._learned_temperature())
         if images is None or reports is None:
             return PRDOutput(**values)
         paired = len(images.embeds) == len(reports.embeds)
@@ -283,11 +252,54 @@ class PRDModel(PRDPreTrainedModel):
                 f"a loss needs one report an image: got {len(images.embeds)} images and {len(reports.embeds)} reports"
             )
         with_losses = paired and return_loss is not False
-        gather = with_losses and self.training and self.config.gather_negatives and world_size() > 1
         values |= compare(
-            self.config, images, reports, self.temperature, perturbation_mask, report_ids, with_losses, gather
+            self.config,
+            images,
+            reports,
+            self.temperature,
+            perturbation_mask,
+            report_ids,
+            with_losses,
+            gather=with_losses and self._gathers(),
         )
         return PRDOutput(**values)
+
+    def compute_losses(
+        self,
+        image_embeds: Tensor,
+        image_regions: Tensor,
+        text_embeds: Tensor,
+        perturbed_embeds: Tensor | None = None,
+        word_embeds: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        temperature: Tensor | None = None,
+        perturbation_mask: Tensor | None = None,
+        report_ids: Tensor | None = None,
+    ) -> PRDOutput:
+        """Compare the vectors of B images and their B reports and compute the losses, as `forward` does with its own.
+
+        Args:
+            image_embeds, image_regions, text_embeds, perturbed_embeds, word_embeds, word_mask, temperature: of
+                `forward(..., encode_only=True)`, or those of several batches joined; no temperature is the
+                configuration's.
+            perturbation_mask, report_ids: [B, P] and [B], as in `forward`.
+
+        Returns:
+            The losses and the logits.
+        """
+        words = None if word_embeds is None or word_mask is None else (word_embeds, word_mask)
+        return PRDOutput(
+            **compare(
+                self.config,
+                ImageVectors(image_embeds, image_regions),
+                ReportVectors(text_embeds, perturbed_embeds, words),
+                self.config.temperature if temperature is None else temperature,
+                perturbation_mask,
+                report_ids,
+                with_losses=True,
+                gather=self._gathers(),
+            )
+        )
 
     def local_similarity(self, image_regions: Tensor, word_embeds: Tensor, word_mask: Tensor) -> Tensor:
         """Score every image with every report by the configuration's local variant.
@@ -300,6 +312,10 @@ class PRDModel(PRDPreTrainedModel):
             S [B, T], before any temperature or logit scale.
         """
         return similarity_of_words(self.config, image_regions, word_embeds, word_mask)
+
+    def _gathers(self) -> bool:
+        """Whether pairs are contrasted with those of other processes."""
+        return self.training and self.config.gather_negatives and world_size() > 1
 
     def _encode_images(self, pixel_values: Tensor) -> tuple[Any, Tensor, Tensor]:
         """Return the encoder's outputs, the image features [B, D] and the region vectors [B, M, D]."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .configuration_prd import PRDConfig
-from .distributed_prd import gather_batch
+from .distributed_prd import gather_batches
 from .losses_prd import (
     full_precision,
     local_similarity,
@@ -22,10 +22,6 @@ class ImageVectors(NamedTuple):
     embeds: Tensor
     regions: Tensor
 
-    def gathered(self) -> "ImageVectors":
-        """Return the images of all processes."""
-        return ImageVectors(gather_batch(self.embeds), gather_batch(self.regions))
-
 
 class ReportVectors(NamedTuple):
     """Reports: `embeds` [T, D] and `perturbed` [T, P, D] L2-normalised; `words` [T, W, D] with their mask [T, W]."""
@@ -33,11 +29,6 @@ class ReportVectors(NamedTuple):
     embeds: Tensor
     perturbed: Tensor | None
     words: tuple[Tensor, Tensor] | None
-
-    def gathered(self) -> "ReportVectors":
-        """Return the reports of all processes, without their perturbations."""
-        words = None if self.words is None else (gather_batch(self.words[0]), gather_batch(self.words[1]))
-        return ReportVectors(gather_batch(self.embeds), None, words)
 
 
 def similarity_of_words(config: PRDConfig, image_regions: Tensor, word_embeds: Tensor, word_mask: Tensor) -> Tensor:
@@ -80,11 +71,11 @@ def compare(
     """
     results: dict[str, Tensor] = {}
     if reports.perturbed is not None and len(images.embeds) == len(reports.embeds):
-        logits = perturbation_logits(images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature)
-        results["perturbation_logits"] = gather_batch(logits, padding=-torch.inf) if gather else logits
+        results["perturbation_logits"] = perturbation_logits(
+            images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature
+        )
     if gather:
-        images, reports = images.gathered(), reports.gathered()
-        report_ids = None if report_ids is None else gather_batch(report_ids)
+        images, reports, report_ids, results = _join_processes(images, reports, report_ids, results)
     with full_precision(images.embeds):
         results["logits_per_image"] = images.embeds @ reports.embeds.T / temperature
         results["logits_per_text"] = results["logits_per_image"].T
@@ -92,6 +83,31 @@ def compare(
             scale = 1 / temperature if config.local_variant == "paper" else config.local_logit_scale
             results["local_logits_per_image"] = scale * similarity_of_words(config, images.regions, *reports.words)
         return results | _losses(config, results, report_ids) if with_losses else results
+
+
+def _join_processes(
+    images: ImageVectors, reports: ReportVectors, report_ids: Tensor | None, logits: dict[str, Tensor]
+) -> tuple[ImageVectors, ReportVectors, Tensor | None, dict[str, Tensor]]:
+    """Return what is given, of all processes' pairs; of the perturbations the logits, not the vectors."""
+    word_embeds, word_mask = reports.words or (None, None)
+    own = {
+        "image_embeds": images.embeds,
+        "image_regions": images.regions,
+        "text_embeds": reports.embeds,
+        "word_embeds": word_embeds,
+        "word_mask": word_mask,
+        "report_ids": report_ids,
+        **logits,
+    }
+    there = {name: tensor for name, tensor in own.items() if tensor is not None}
+    joined = gather_batches(there, padding={"perturbation_logits": -torch.inf})
+    words = None if reports.words is None else (joined["word_embeds"], joined["word_mask"])
+    return (
+        ImageVectors(joined["image_embeds"], joined["image_regions"]),
+        ReportVectors(joined["text_embeds"], None, words),
+        joined.get("report_ids"),
+        {name: joined[name] for name in logits},
+    )
 
 
 def _losses(config: PRDConfig, logits: dict[str, Tensor], report_ids: Tensor | None) -> dict[str, Tensor]:
