@@ -43,8 +43,8 @@ class PRDConfig(PreTrainedConfig):
         attention_temperature, similarity_temperature, local_logit_scale: the `gloria` variant's factors inside the
             attention, inside the sum over words and of the logits.
         duplicate_reports: whether another pair with the same `report_ids` is a `negative` or left out (`mask`).
-        text_micro_batch_size: encode at most this many texts at once, sorted by length and trimmed to the longest of
-            the chunk; None encodes all in one call. Not used under `torch.compile`.
+        text_micro_batch_size: encode at most this many texts at once; None sets no limit. Texts are sorted by length
+            and encoded in calls with little padding either way. Not used under `torch.compile` of the whole model.
         local_loss_memory_mb: what the local loss may keep for its gradient, in MB; what is beyond that is computed
             twice. The blocks it computes at once take less than as much again. Not used under `torch.compile`.
         gather_negatives: in distributed training, contrast with the pairs of every process.

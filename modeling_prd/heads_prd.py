@@ -182,17 +182,19 @@ class ImageHead(ImagePooling):
         return features, self.region_projection(region_states(stage_state, patches))
 
 
-def pool_tokens(pooling: str, hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
+def pool_tokens(pooling: str, hidden_state: Tensor, attention_mask: Tensor | None) -> Tensor:
     """Make one vector a text of its tokens' states.
 
     Args:
         pooling: `cls`, the first token, or `mean`, the mean of the real tokens.
         hidden_state: [B, L, C].
-        attention_mask: [B, L], 0 on padding.
+        attention_mask: [B, L], 0 on padding; None is all ones.
 
     Returns:
         [B, C].
     """
+    if attention_mask is None:
+        return hidden_state[:, 0] if pooling == "cls" else hidden_state.mean(dim=1)
     if pooling == "cls":
         first = attention_mask.to(torch.uint8).argmax(dim=1)  # [B]; not 0 where padding is on the left
         return hidden_state[torch.arange(len(first), device=first.device), first]
@@ -210,9 +212,13 @@ class TextHead(nn.Module):
         self.projection = build_projection(config.text_projection, width, config.projection_dim)
         self.word_projection = nn.Linear(width, config.projection_dim, bias=False)
 
-    def forward(self, hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
-        """Pool and project token states [B, L, C], with `attention_mask` [B, L], to report vectors [B, D]."""
-        return self.projection(pool_tokens(self.pooling, hidden_state, attention_mask))
+    def pool(self, hidden_state: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Make one vector [B, C] a report of token states [B, L, C]; `attention_mask` is as in `pool_tokens`."""
+        return pool_tokens(self.pooling, hidden_state, attention_mask)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Project pooled states [B, C] to report vectors [B, D], not normalised."""
+        return self.projection(pooled)
 
     def words(self, hidden_state: Tensor, word_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Pool tokens to words and project them.

@@ -20,7 +20,7 @@ from .inputs_prd import check_rows, check_shapes, check_wanted_losses
 from .losses_prd import upcast
 from .objective_prd import ImageVectors, ReportVectors, compare, similarity_of_words
 from .output_prd import PRDOutput
-from .text_batching_prd import encode_in_micro_batches, join_texts
+from .text_batching_prd import EncodedTexts, encode_texts, join_texts
 
 _LEAST_TEMPERATURE = 0.01  # CLIP's bound
 
@@ -169,9 +169,10 @@ class PRDModel(PRDPreTrainedModel):
             token_type_ids: accepted as tokenizers give it, and not used: a report is one segment.
 
         Returns:
-            The encoder's `last_hidden_state`, and as `pooler_output` the projected vector [B, D], not normalised.
+            The encoder's `last_hidden_state` [B, L, C], of no meaning on padding, and as `pooler_output` the projected
+            vector [B, D], not normalised.
         """
-        hidden_state, features = self._encode_texts(input_ids, attention_mask)
+        features, hidden_state = self._encode_texts(input_ids, attention_mask, kept=len(input_ids))
         return BaseModelOutputWithPooling(last_hidden_state=hidden_state, pooler_output=features)
 
     def get_image_regions(self, pixel_values: Tensor) -> Tensor:
@@ -187,7 +188,7 @@ class PRDModel(PRDPreTrainedModel):
             input_ids, attention_mask: [B, L], as in `get_text_features`.
             word_ids: [B, L], the word that a token belongs to; -1 where to none.
         """
-        hidden_state, _ = self._encode_texts(input_ids, attention_mask)
+        _, hidden_state = self._encode_texts(input_ids, attention_mask, kept=len(input_ids))
         return self.text_head.words(hidden_state, word_ids)
 
     @can_return_tuple
@@ -331,16 +332,22 @@ class PRDModel(PRDPreTrainedModel):
         )
         return outputs, features, regions
 
-    def _encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the token states [N, L, C] and the text features [N, D]."""
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        chunk = self.config.text_micro_batch_size
-        if chunk is None or chunk >= len(input_ids) or torch.compiler.is_compiling():
-            hidden_state = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        else:
-            hidden_state = encode_in_micro_batches(self.text_model, input_ids, attention_mask, chunk)
-        return hidden_state, self.text_head(hidden_state, attention_mask)
+    def _encode_texts(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        kept: int,
+    ) -> EncodedTexts:
+        """Encode texts and project their pooled states to [N, D]; the first `kept` give their token states."""
+        texts = encode_texts(
+            self.text_model,
+            self.text_head.pool,
+            input_ids,
+            torch.ones_like(input_ids) if attention_mask is None else attention_mask,
+            kept=kept,
+            micro_batch_size=self.config.text_micro_batch_size,
+        )
+        return EncodedTexts(self.text_head(texts.pooled), texts.states)
 
     def _embed_images(self, pixel_values: Tensor) -> ImageVectors:
         _, features, regions = self._encode_images(pixel_values)
@@ -354,19 +361,20 @@ class PRDModel(PRDPreTrainedModel):
         perturbed_input_ids: Tensor | None,
         perturbed_attention_mask: Tensor | None,
     ) -> ReportVectors:
-        """Encode reports and perturbed reports in one call of the encoder."""
+        """Encode reports and perturbed reports together; token states are kept of reports whose words are wanted."""
         reports, length = input_ids.shape
         if perturbed_input_ids is not None:
             input_ids, attention_mask = join_texts(
                 input_ids, attention_mask, perturbed_input_ids, perturbed_attention_mask
             )
-        hidden_state, features = self._encode_texts(input_ids, attention_mask)
+        kept = 0 if word_ids is None else reports
+        features, hidden_state = self._encode_texts(input_ids, attention_mask, kept)
         embeds = nn.functional.normalize(upcast(features), dim=-1)
         perturbed = words = None
         if perturbed_input_ids is not None:
             perturbed = embeds[reports:].unflatten(0, perturbed_input_ids.shape[:2])  # [T, P, D]
         if word_ids is not None:
-            words = self.text_head.words(hidden_state[:reports, :length], word_ids)
+            words = self.text_head.words(hidden_state[:, :length], word_ids)
         return ReportVectors(embeds[:reports], perturbed, words)
 
 

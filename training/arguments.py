@@ -106,7 +106,7 @@ class ModelArguments:
         freeze: encoders that are not trained.
         gradient_checkpointing: trade compute for memory in the encoders that can (transformers' ResNet cannot).
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
-        text_micro_batch_size: encode texts sorted by length in chunks of so many rows; not under `compile`.
+        text_micro_batch_size: encode at most so many texts at once; None (null) sets no limit.
         local_loss_memory_mb: what the local loss may keep for its gradient, in MB; the rest is computed twice.
         compile: compile the forward pass with torch.compile.
     """

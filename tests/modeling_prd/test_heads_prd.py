@@ -137,9 +137,10 @@ def test_padding_on_either_side_leaves_a_texts_vector(text_pooling: str) -> None
     states = torch.randn(1, 5, 16)
     padding = torch.randn(1, 3, 16)
     ones, zeros = torch.ones(1, 5, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
-    alone = head(states, ones)
-    right = head(torch.cat([states, padding], dim=1), torch.cat([ones, zeros], dim=1))
-    left = head(torch.cat([padding, states], dim=1), torch.cat([zeros, ones], dim=1))
+    alone = head.pool(states, ones)
+    right = head.pool(torch.cat([states, padding], dim=1), torch.cat([ones, zeros], dim=1))
+    left = head.pool(torch.cat([padding, states], dim=1), torch.cat([zeros, ones], dim=1))
+    torch.testing.assert_close(head.pool(states, None), alone)
     torch.testing.assert_close(right, alone)
     torch.testing.assert_close(left, alone)
 
