@@ -53,8 +53,16 @@ def draw_lengths(count: int, seed: int) -> list[ReportLength]:
         seed: of the draws.
     """
     rng = random.Random(seed)
-    shares = [rng.random() for _ in range(count)]
-    return [ReportLength(_quantile(REPORTS_BY_WORDS, share), _quantile(REPORTS_BY_TOKENS, share)) for share in shares]
+    return [_length(rng.random()) for _ in range(count)]
+
+
+def spread_lengths(count: int) -> list[ReportLength]:
+    """Return the lengths of so many reports, evenly spread over the corpus: batches of any size are alike."""
+    return [_length((place + 0.5) / count) for place in range(count)]
+
+
+def _length(share: float) -> ReportLength:
+    return ReportLength(_quantile(REPORTS_BY_WORDS, share), _quantile(REPORTS_BY_TOKENS, share))
 
 
 def _quantile(histogram: dict[int, int], share: float) -> int:
