@@ -10,6 +10,7 @@ from peft import PeftModel
 from evaluate_suite.data import display_name
 from modeling_prd import PRDModel, PRDProcessor
 from training.arguments import Recipe, parse_recipe
+from training.batch_norm import prepare_batch_norm
 from training.card import ModelCardContents
 from training.checkpoint import check_output_dir, claim_output_dir
 from training.data import Pairs, load_pairs, training_texts
@@ -17,7 +18,7 @@ from training.devices import build_accelerator, device_name
 from training.errors import InputError, one_line_errors
 from training.loop import PreTrainer
 from training.lora import ADAPTER_FOLDER, attach_lora, merge_adapter, save_adapter, trainable_share
-from training.models import build_model, build_processor, build_tokenizer, check_fit, load_tokenizer
+from training.models import build_model, build_processor, build_tokenizer, check_fit, frozen_encoders, load_tokenizer
 from training.publish import claim_model_repository, push_model_folder, write_model_folder
 from training.report import results_table
 
@@ -49,6 +50,14 @@ def prepare(recipe: Recipe) -> tuple[PreTrainer, PRDModel, PRDProcessor, Pairs, 
         texts = training_texts(pairs.train_texts, recipe.data.perturbation_types)
         tokenizer = build_tokenizer(texts, recipe.data.vocab_size, recipe.data.max_length)
     model = build_model(recipe.model, recipe.data.image_size, tokenizer)
+    prepare_batch_norm(
+        model,
+        recipe.model.batch_norm,
+        frozen=frozen_encoders(recipe.model.freeze),
+        num_processes=accelerator.num_processes,
+        device=accelerator.device.type,
+        micro_batch_size=recipe.optimization.micro_batch_size,
+    )
     processor = build_processor(recipe.data, tokenizer, channels=model.config.vision_config.num_channels)
     check_fit(model, processor, pairs.train, recipe.data.max_length)
     adapted = adapt_encoders(recipe, model)
@@ -62,10 +71,9 @@ def adapt_encoders(recipe: Recipe, model: PRDModel) -> PeftModel | None:
     Raises:
         ValueError: none is left to adapt, or as `attach_lora`.
     """
-    frozen = {"none": (), "vision": ("vision_model",), "text": ("text_model",)}.get(recipe.model.freeze)
-    if recipe.lora.lora_r is not None and frozen is None:
+    encoders = [name for name in ("vision_model", "text_model") if name not in frozen_encoders(recipe.model.freeze)]
+    if recipe.lora.lora_r is not None and not encoders:
         raise ValueError("lora_r: with freeze both there is no encoder to adapt")
-    encoders = [name for name in ("vision_model", "text_model") if name not in (frozen or ())]
     sources = " and ".join(display_name(str(name)) for name in (recipe.model.vision_model, recipe.model.text_model))
     return attach_lora(model, recipe.lora, encoders, ("image_head", "text_head"), base_name=sources)
 

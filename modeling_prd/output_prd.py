@@ -45,3 +45,8 @@ class PRDOutput(ModelOutput):
     word_embeds: Tensor | None = None
     word_mask: Tensor | None = None
     temperature: Tensor | None = None
+
+    def losses(self) -> dict[str, Tensor]:
+        """Return the losses that were computed, by name, without their graph."""
+        names = ("loss", "loss_global", "loss_local", "loss_perturbation")
+        return {name: self[name].detach() for name in names if name in self}

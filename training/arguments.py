@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import yaml
 from datasets_scripts.perturbations import PERTURBATIONS
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
 
+from .bounds import BOUNDS_OF_TRAINING, Bounds, check_bounds
 from .parsing import parse_sections
 
 PERTURBATION_TYPES = (*PERTURBATIONS, *COUNTERFACTUAL_KINDS)
@@ -104,6 +104,11 @@ class ModelArguments:
         local_length_normalized: subtract log W from the `paper` variant's score.
         duplicate_reports: `mask` leaves equal reports out of the negatives, `negative` keeps them.
         freeze: encoders that are not trained.
+        batch_norm: what batch normalisation does in training, in encoders and heads. `train` goes by the statistics of
+            each batch, as one process alone can. `frozen` goes by the running statistics as they are and trains scale
+            and shift; that suits a published encoder, while from scratch they are 0 and 1, so that nothing is
+            normalised. `sync` goes by the statistics of all processes' images, on GPUs; with `micro_batch_size` those
+            of a micro-batch each, which is not exactly one pass, and the running statistics move once.
         gradient_checkpointing: trade compute for memory in the encoders that can (transformers' ResNet cannot).
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
         text_micro_batch_size: encode at most so many texts at once; None (null) sets no limit.
@@ -130,6 +135,7 @@ class ModelArguments:
     local_length_normalized: bool = True
     duplicate_reports: Literal["mask", "negative"] = "mask"
     freeze: Literal["none", "vision", "text", "both"] = "none"
+    batch_norm: Literal["train", "frozen", "sync"] = "train"
     gradient_checkpointing: bool = False
     attn_implementation: str | None = None
     text_micro_batch_size: int | None = None
@@ -175,7 +181,7 @@ class OptimizationArguments:
         lr_scheduler: `cosine` or `constant`, both after the warm-up.
         warmup_ratio: share of the steps over which the learning rate rises from zero.
         max_grad_norm: gradients are clipped to this norm; 0 does not clip.
-        mixed_precision: autocast to bf16 or fp16, or none.
+        mixed_precision: autocast to bf16 or fp16, or none; `auto` is bf16 on a GPU that has it, else none.
         augmentation: random changes of the training images.
     """
 
@@ -191,8 +197,21 @@ class OptimizationArguments:
     lr_scheduler: Literal["cosine", "constant"] = "cosine"
     warmup_ratio: float = 0.05
     max_grad_norm: float = 1.0
-    mixed_precision: Literal["none", "bf16", "fp16"] = "none"
+    mixed_precision: Literal["auto", "none", "bf16", "fp16"] = "auto"
     augmentation: AugmentationArguments = field(default_factory=AugmentationArguments)
+
+
+@dataclass(frozen=True)
+class PreTrainOptimization(OptimizationArguments):
+    """How the weights move in pre-training.
+
+    Attributes:
+        micro_batch_size: images that the encoders see at once, with their texts, while the losses see the whole batch
+            (gradient caching: the memory of a small batch, a third more computation, the same gradients); by default
+            the whole batch.
+    """
+
+    micro_batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -254,7 +273,7 @@ class Recipe:
 
     data: DataArguments = field(default_factory=DataArguments)
     model: ModelArguments = field(default_factory=ModelArguments)
-    optimization: OptimizationArguments = field(default_factory=OptimizationArguments)
+    optimization: PreTrainOptimization = field(default_factory=PreTrainOptimization)
     lora: LoraArguments = field(default_factory=LoraArguments)
     run: RunArguments = field(default_factory=RunArguments)
 
@@ -297,41 +316,14 @@ class Recipe:
 _SECTIONS = {
     "data": DataArguments,
     "model": ModelArguments,
-    "optimization": OptimizationArguments,
+    "optimization": PreTrainOptimization,
     "lora": LoraArguments,
     "run": RunArguments,
 }
 
-Bounds = tuple[tuple[str, str, float, float], ...]
-"""Section, with dots where it is within another, then key, lowest and highest value."""
-
-BOUNDS_OF_TRAINING: Bounds = (
-    ("optimization", "batch_size", 1, math.inf),
-    ("optimization", "gradient_accumulation_steps", 1, math.inf),
-    ("optimization", "num_train_epochs", 1, math.inf),
-    ("optimization", "max_steps", 1, math.inf),
-    ("optimization", "learning_rate", 0, math.inf),
-    ("optimization", "momentum", 0, 1),
-    ("optimization", "adam_beta2", 0, 1 - 1e-9),
-    ("optimization", "weight_decay", 0, math.inf),
-    ("optimization", "warmup_ratio", 0, 1),
-    ("optimization", "max_grad_norm", 0, math.inf),
-    ("optimization.augmentation", "rotation", 0, 180),
-    ("optimization.augmentation", "translation", 0, 1),
-    ("optimization.augmentation", "scale", 0, 0.99),
-    ("optimization.augmentation", "shear", 0, 89),
-    ("optimization.augmentation", "brightness", 0, 1),
-    ("optimization.augmentation", "contrast", 0, 1),
-    ("lora", "lora_r", 1, math.inf),
-    ("lora", "lora_alpha", 1, math.inf),
-    ("lora", "lora_dropout", 0, 1),
-    ("run", "cpu_threads", 1, math.inf),
-    ("run", "eval_batch_size", 1, math.inf),
-)
-"""Those of pre-training and of fine-tuning."""
-
 _BOUNDS: Bounds = (
     *BOUNDS_OF_TRAINING,
+    ("optimization", "micro_batch_size", 1, math.inf),
     ("data", "image_size", 1, math.inf),
     ("data", "max_length", 3, math.inf),
     ("data", "max_train_images", 1, math.inf),
@@ -346,22 +338,6 @@ _BOUNDS: Bounds = (
     ("run", "save_total_limit", 1, math.inf),
     ("run", "logging_steps", 1, math.inf),
 )
-
-
-def check_bounds(arguments: Any, bounds: Bounds) -> None:
-    """Refuses a number out of its range.
-
-    Args:
-        arguments: dataclasses under the names of their sections.
-        bounds: of their keys; None has none.
-
-    Raises:
-        ValueError: a value is out of its range; the key is named.
-    """
-    for section, name, least, most in bounds:
-        value = getattr(attrgetter(section)(arguments), name)
-        if value is not None and not least <= value <= most:
-            raise ValueError(f"{name}: {value} is not between {least} and {most}")
 
 
 def parse_recipe(arguments: Sequence[str] | None = None) -> Recipe:

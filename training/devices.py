@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.utils import DistributedDataParallelKwargs
 
 from .arguments import OptimizationArguments
@@ -51,7 +51,7 @@ def build_accelerator(
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
-    precision = optimization.mixed_precision
+    precision = _precision(optimization.mixed_precision, PartialState(cpu=device == "cpu").device)
     plugin = sharding_plugin()
     if plugin is not None and not shards:
         raise ValueError("use_fsdp: only pre-training shards its weights; leave it out of Accelerate's configuration")
@@ -80,8 +80,16 @@ def build_accelerator(
     return accelerator
 
 
+def _precision(wanted: str, device: torch.device) -> str:
+    if wanted != "auto":
+        return wanted
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has_bf16 else "none"
+
+
 def device_name(accelerator: Accelerator) -> str:
     """What a run trains on, in words."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    return f"{accelerator.num_processes} x {name}"
+    precision = accelerator.mixed_precision
+    return f"{accelerator.num_processes} x {name}, {'float32' if precision == 'no' else precision}"

@@ -19,15 +19,18 @@ from modeling_prd import PRDModel, PRDProcessor
 
 from .arguments import Recipe
 from .augmentation import ImageAugmentation
+from .batch_norm import freeze_batch_norm
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import PairCollator, Pairs, draw_perturbations, edited_texts, split_digest
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .fresh import FreshPairCollator
+from .gradient_cache import Batch
+from .models import frozen_encoders
 from .optimization import build_optimizer, build_scheduler
 from .report import headline
 from .sentences import SentenceCollator
 from .sharding import prepare_model, whole_model
-from .step import Batch, TrainingStep
+from .step import TrainingStep
 from .streaming import PairStream
 
 _MODEL_COLUMNS = ["image", "image_id", "report", "tags", "perturbed", "counterfactual", "findings"]
@@ -73,7 +76,14 @@ class PreTrainer:
         self.total_steps = arguments.max_steps or arguments.num_train_epochs * self.steps_per_epoch
         self.scheduler = build_scheduler(optimizer, arguments, self.total_steps)
         accelerator.register_for_checkpointing(self.scheduler)
-        self.step = TrainingStep(accelerator, self.model, prepared_optimizer, self.scheduler, arguments.max_grad_norm)
+        self.step = TrainingStep(
+            accelerator,
+            self.model,
+            prepared_optimizer,
+            self.scheduler,
+            arguments.max_grad_norm,
+            arguments.micro_batch_size,
+        )
         images = processor.image_processor
         self.augment = ImageAugmentation(
             arguments.augmentation, *((images.image_mean, images.image_std) if images.do_normalize else ())
@@ -155,11 +165,10 @@ class PreTrainer:
         """
         self.model.train(self.recipe.optimization.learning_rate > 0)
         model = self.accelerator.unwrap_model(self.model)
-        freeze = self.recipe.model.freeze
-        if freeze in ("vision", "both"):
-            model.vision_model.eval()
-        if freeze in ("text", "both"):
-            model.text_model.eval()
+        for encoder in frozen_encoders(self.recipe.model.freeze):
+            model.get_submodule(encoder).eval()
+        if self.recipe.model.batch_norm == "frozen":
+            freeze_batch_norm(model)
 
     def _log_losses(self, bar: tqdm) -> None:
         """Notes the mean losses of the batches since the last line."""

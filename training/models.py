@@ -166,7 +166,8 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
         model.set_attn_implementation({"text_config": arguments.attn_implementation})
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    _freeze(model, arguments.freeze)
+    for encoder in frozen_encoders(arguments.freeze):
+        model.get_submodule(encoder).requires_grad_(False)
     # Convolutions train in less time with their channels innermost: a small ResNet in half on a CPU.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # no stub has it
 
@@ -201,8 +202,7 @@ def _check_keys(name: str, config: dict[str, Any]) -> None:
         raise ValueError(f"{name}: {model_type} has no setting {key!r}{hint}")
 
 
-def _freeze(model: PRDModel, which: str) -> None:
-    if which in ("vision", "both"):
-        model.vision_model.requires_grad_(False)
-    if which in ("text", "both"):
-        model.text_model.requires_grad_(False)
+def frozen_encoders(freeze: str) -> tuple[str, ...]:
+    """The names in a `PRDModel` of the encoders that `ModelArguments.freeze` names."""
+    names = {"none": (), "vision": ("vision_model",), "text": ("text_model",), "both": ("vision_model", "text_model")}
+    return names[freeze]

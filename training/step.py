@@ -8,8 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-Batch = dict[str, torch.Tensor]
-_LOSSES = ("loss", "loss_global", "loss_local", "loss_perturbation")
+from .gradient_cache import Batch, GradientCache
 
 
 class TrainingStep:
@@ -20,6 +19,7 @@ class TrainingStep:
         model, optimizer: prepared by the accelerator.
         scheduler: not prepared: Accelerate would step it once a process.
         max_grad_norm: gradients are clipped to this norm; 0 does not clip.
+        micro_batch_size: images that the encoders see at once (`GradientCache`); None is the whole batch.
     """
 
     def __init__(
@@ -29,12 +29,14 @@ class TrainingStep:
         optimizer: Any,
         scheduler: LRScheduler,
         max_grad_norm: float,
+        micro_batch_size: int | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.model = model
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.max_grad_norm = max_grad_norm
+        self.cache = None if micro_batch_size is None else GradientCache(accelerator, model, micro_batch_size)
 
     def __call__(self, batch: Batch, step: int) -> dict[str, float]:
         """Runs a batch.
@@ -50,11 +52,9 @@ class TrainingStep:
             FloatingPointError: the loss is no finite number; the weights have not moved.
         """
         with self.accelerator.accumulate(self.model):
-            output = self.model(**batch)
-            self.accelerator.backward(output.loss)
+            computed = self._backward(batch)
             # One transfer for all, behind the backward pass: a GPU has its work before the process waits for it.
-            names = [name for name in _LOSSES if name in output]
-            losses = dict(zip(names, torch.stack([output[name].detach() for name in names]).tolist(), strict=True))
+            losses = dict(zip(computed, torch.stack(list(computed.values())).tolist(), strict=True))
             if not math.isfinite(losses["loss"]):
                 raise FloatingPointError(
                     f"the loss is {losses['loss']} at step {step}: lower learning_rate or train without "
@@ -67,3 +67,10 @@ class TrainingStep:
                 self.scheduler.step()
             self.optimizer.zero_grad()
         return losses
+
+    def _backward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if self.cache is not None:
+            return self.cache.backward(batch)
+        output = self.model(**batch)
+        self.accelerator.backward(output.loss)
+        return output.losses()

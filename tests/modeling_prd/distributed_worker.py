@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from tiny_models import tiny_batch, tiny_model
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from modeling_prd import PRDOutput
@@ -31,7 +32,10 @@ def training_step(rows: list[int], settings: dict[str, Any], distributed: bool) 
     Returns:
         The losses, the shapes of all outputs, and the gradients by parameter.
     """
-    model = tiny_model("vit_modernbert", learn_temperature=True, **settings).double().train()
+    model = tiny_model(**{"encoders": "vit_modernbert", "learn_temperature": True, **settings}).double().train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()  # its own statistics would be those of a share
     batch = _share(rows)
     trained = DistributedDataParallel(model) if distributed else model
     output: PRDOutput = trained(**batch, return_loss=True)

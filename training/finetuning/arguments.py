@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from datasets_scripts.schema import CHEXPERT_LABELS
 
-from ..arguments import BOUNDS_OF_TRAINING, Bounds, LoraArguments, OptimizationArguments, check_bounds
+from ..arguments import LoraArguments, OptimizationArguments
+from ..bounds import BOUNDS_OF_TRAINING, Bounds, check_bounds
 from ..parsing import listed, parse_sections
 
 IMAGE_TASKS = ("chexpert",)
