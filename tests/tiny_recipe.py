@@ -30,6 +30,7 @@ TINY_RECIPE: dict[str, Any] = {
     "logging_steps": 1,
     "device": "cpu",
     "cpu_threads": 1,
+    "dataloader_num_workers": 0,
 }
 
 VIT = {

@@ -52,7 +52,8 @@ class DataArguments:
         perturbations_per_image: how many of the perturbed reports take part in a step, drawn anew each time.
         sentence_sampling: match an image with one sentence of its findings, drawn anew in each epoch, as ConVIRT does;
             evaluation reads whole reports. Without the perturbation loss, which needs them too.
-        dataloader_num_workers: processes that decode and tokenise.
+        dataloader_num_workers: processes that decode and tokenise while the step before is trained; 0 does it between
+            the steps.
     """
 
     data: str | None = None
@@ -77,7 +78,7 @@ class DataArguments:
     perturbation_types: list[str] = field(default_factory=lambda: list(PERTURBATIONS))
     perturbations_per_image: int = 9
     sentence_sampling: bool = False
-    dataloader_num_workers: int = 0
+    dataloader_num_workers: int = 1
 
 
 @dataclass(frozen=True)

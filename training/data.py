@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -273,6 +274,11 @@ class PairCollator:
             return_tensors="pt",
         )
         return {**inputs, "report_ids": torch.tensor([report_id(row["report"]) for row in rows])}
+
+
+def use_one_thread(worker: int) -> None:
+    """Keeps a data loader's worker to one thread; torch sees to its own, tokenizers would start one a core in each."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def draw_perturbations(

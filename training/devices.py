@@ -60,7 +60,9 @@ def build_accelerator(
         cpu=device == "cpu",
         mixed_precision="no" if precision == "none" else precision,
         gradient_accumulation_steps=optimization.gradient_accumulation_steps,
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=seed),
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, data_seed=seed, non_blocking=torch.cuda.is_available()
+        ),
         log_with=wanted or None,
         fsdp_plugin=plugin,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused_weights)],

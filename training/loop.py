@@ -21,7 +21,7 @@ from .arguments import Recipe
 from .augmentation import ImageAugmentation
 from .batch_norm import freeze_batch_norm
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .data import PairCollator, Pairs, draw_perturbations, edited_texts, split_digest
+from .data import PairCollator, Pairs, draw_perturbations, edited_texts, split_digest, use_one_thread
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .fresh import FreshPairCollator
 from .gradient_cache import Batch
@@ -116,10 +116,9 @@ class PreTrainer:
         self.batches.set_epoch(progress.epoch)
         self.collate.set_epoch(progress.epoch)
         batches = self.accelerator.skip_first_batches(self.batches, progress.batch) if progress.batch else self.batches
-        self._set_train_mode()
+        self.set_train_mode()
         for batch in batches:
-            self._seed_step()
-            losses = self._step(batch)
+            losses = self.run_batch(batch)
             progress.batch += 1
             progress.window = {name: progress.window.get(name, 0.0) + value for name, value in losses.items()}
             progress.window_batches += 1
@@ -139,8 +138,9 @@ class PreTrainer:
         self._evaluate(bar)
         self._save()
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        """Augments a batch, draws its perturbations and runs it; returns the losses."""
+    def run_batch(self, batch: Batch) -> dict[str, float]:
+        """Augments a batch, draws its perturbations and trains on it; returns the losses."""
+        torch.manual_seed(self._step_entropy())
         batch = {**batch, "pixel_values": self.augment(batch["pixel_values"])}
         if self.recipe.model.beta == 0:
             batch = {name: tensor for name, tensor in batch.items() if not name.startswith("perturb")}
@@ -152,13 +152,10 @@ class PreTrainer:
         place = (self.progress.epoch, self.progress.batch, self.accelerator.process_index)
         return int(np.random.SeedSequence([self.recipe.run.seed, *place]).generate_state(1)[0])
 
-    def _seed_step(self) -> None:
-        torch.manual_seed(self._step_entropy())
-
     def _step_generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self._step_entropy())
 
-    def _set_train_mode(self) -> None:
+    def set_train_mode(self) -> None:
         """Train mode, but for frozen encoders, and for all at a learning rate of 0: what is not trained stands still.
 
         That holds for dropout and running statistics, too.
@@ -220,7 +217,8 @@ class PreTrainer:
                 buffer=self.recipe.data.shuffle_buffer,
             )
             # Not prepared: Accelerate would split it once more.
-            return DataLoaderShard(share.select_columns(_MODEL_COLUMNS), device=accelerator.device, **options)
+            rows = share.select_columns(_MODEL_COLUMNS)
+            return DataLoaderShard(rows, device=accelerator.device, _non_blocking=accelerator.non_blocking, **options)
         return accelerator.prepare(DataLoader(train.select_columns(_MODEL_COLUMNS), shuffle=True, **options))
 
     def _held_out_batches(self) -> DataLoader:
@@ -245,6 +243,7 @@ class PreTrainer:
             "drop_last": drop_last,
             "collate_fn": collate,
             "num_workers": workers,
+            "worker_init_fn": use_one_thread,
             "persistent_workers": workers > 0,
             "pin_memory": self.accelerator.device.type == "cuda",
         }

@@ -34,7 +34,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def train_killed_at(step: int, recipe: Path) -> None:
     """Trains until that many steps are done, and is interrupted in the next."""
-    whole_step = PreTrainer._step
+    whole_step = PreTrainer.run_batch
 
     def step_until_killed(trainer: PreTrainer, batch: Any) -> Any:
         if trainer.progress.step == step:
@@ -42,6 +42,6 @@ def train_killed_at(step: int, recipe: Path) -> None:
         return whole_step(trainer, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PreTrainer, "_step", step_until_killed)
+        patch.setattr(PreTrainer, "run_batch", step_until_killed)
         with pytest.raises(KeyboardInterrupt):
             train.main(["--config", str(recipe)])

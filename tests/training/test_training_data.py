@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from datasets import Dataset, Image, load_dataset
 from PIL import Image as PILImage
 from tiny_processors import image_processor, word_piece
+from torch.utils.data import DataLoader
 
 from datasets_scripts import phantom
 from modeling_prd import PRDProcessor
@@ -19,6 +21,7 @@ from training.data import (
     phantom_folder,
     report_id,
     training_texts,
+    use_one_thread,
 )
 from training.errors import InputError
 
@@ -196,3 +199,14 @@ def test_phantom_is_built_once_for_the_same_arguments(tmp_path: Path, monkeypatc
     monkeypatch.setattr(phantom, "GENERATOR_VERSION", "another")
     assert phantom_folder(DataArguments(phantom_train=10)) != first
     assert len(built) == 3
+
+
+def test_tokenizers_start_no_threads_in_a_worker(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+
+    def told(rows: list[int]) -> str:
+        return os.environ["TOKENIZERS_PARALLELISM"]
+
+    loader = DataLoader([0], num_workers=1, collate_fn=told, worker_init_fn=use_one_thread)
+    assert list(loader) == ["false"]
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
