@@ -83,7 +83,7 @@ def _exchange_shapes(tensors: Sequence[Tensor]) -> list[list[tuple[int, ...]]]:
     """Return the shapes of the tensors of every process."""
     sizes = torch.tensor([size for tensor in tensors for size in tensor.shape], device=tensors[0].device)
     everyone = torch.empty(world_size() * len(sizes), dtype=sizes.dtype, device=sizes.device)
-    dist.all_gather_into_tensor(everyone, sizes)
+    dist.all_gather(list(everyone.chunk(world_size())), sizes)
     rows = [iter(row) for row in everyone.view(world_size(), -1).tolist()]
     return [[tuple(itertools.islice(row, tensor.ndim)) for tensor in tensors] for row in rows]
 
@@ -99,7 +99,7 @@ def _exchange_values(tensors: Sequence[Tensor], shapes: list[list[tuple[int, ...
     ]
     longest = math.ceil(max(map(sum, lengths)) / _ALIGNMENT) * _ALIGNMENT
     everyone = sent.new_empty(world_size() * longest)
-    dist.all_gather_into_tensor(everyone, nn.functional.pad(sent, (0, longest - len(sent))))
+    dist.all_gather(list(everyone.chunk(world_size())), nn.functional.pad(sent, (0, longest - len(sent))))
     parts: list[list[Tensor]] = [[] for _ in tensors]
     for row, own_lengths, own_shapes in zip(everyone.view(world_size(), longest), lengths, shapes, strict=True):
         pieces = row[: sum(own_lengths)].split([own_lengths[place] for place in order])
