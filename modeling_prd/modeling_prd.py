@@ -18,7 +18,7 @@ from .encoders_prd import build_encoder, patch_count, stage_state
 from .heads_prd import ImageHead, RegionFlattening, TextHead
 from .inputs_prd import check_rows, check_shapes, check_wanted_losses
 from .losses_prd import upcast
-from .objective_prd import ImageVectors, ReportVectors, compare, similarity_of_words
+from .objective_prd import ImageVectors, Objective, ReportVectors, compare, similarity_of_words
 from .output_prd import PRDOutput
 from .text_batching_prd import EncodedTexts, encode_texts, join_texts
 
@@ -71,6 +71,7 @@ class PRDModel(PRDPreTrainedModel):
 
         self.image_head = ImageHead(config)
         self.text_head = TextHead(config)
+        self.objective = Objective(config)
         # [1]: FSDP shards no scalars.
         self.log_temperature = (
             nn.Parameter(torch.tensor([math.log(config.temperature)])) if config.learn_temperature else None
@@ -254,7 +255,7 @@ class PRDModel(PRDPreTrainedModel):
             )
         with_losses = paired and return_loss is not False
         values |= compare(
-            self.config,
+            self.objective,
             images,
             reports,
             self.temperature,
@@ -291,7 +292,7 @@ class PRDModel(PRDPreTrainedModel):
         words = None if word_embeds is None or word_mask is None else (word_embeds, word_mask)
         return PRDOutput(
             **compare(
-                self.config,
+                self.objective,
                 ImageVectors(image_embeds, image_regions),
                 ReportVectors(text_embeds, perturbed_embeds, words),
                 self.config.temperature if temperature is None else temperature,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .configuration_prd import PRDConfig
 from .distributed_prd import gather_batches
@@ -45,8 +45,37 @@ def similarity_of_words(config: PRDConfig, image_regions: Tensor, word_embeds: T
     )
 
 
+class Objective(nn.Module):
+    """Logits and losses of vectors. It has no weights; it is a module to be compiled like the encoders."""
+
+    def __init__(self, config: PRDConfig):
+        super().__init__()
+        self.config = config
+
+    def forward(
+        self,
+        images: ImageVectors,
+        reports: ReportVectors,
+        temperature: float | Tensor,
+        perturbation_mask: Tensor | None,
+        report_ids: Tensor | None,
+        with_losses: bool,
+        logits: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """As [`compare`], of the vectors given alone, to which `logits` of the perturbations are added."""
+        config = self.config
+        results = logits | _of_perturbations(images, reports, temperature, perturbation_mask)
+        with full_precision(images.embeds):
+            results["logits_per_image"] = images.embeds @ reports.embeds.T / temperature
+            results["logits_per_text"] = results["logits_per_image"].T
+            if reports.words is not None:
+                scale = 1 / temperature if config.local_variant == "paper" else config.local_logit_scale
+                results["local_logits_per_image"] = scale * similarity_of_words(config, images.regions, *reports.words)
+            return results | _losses(config, results, report_ids) if with_losses else results
+
+
 def compare(
-    config: PRDConfig,
+    objective: Objective,
     images: ImageVectors,
     reports: ReportVectors,
     temperature: float | Tensor,
@@ -58,7 +87,7 @@ def compare(
     """Compute the logits that the vectors allow and, for pairs, the losses.
 
     Args:
-        config: the losses' settings and weights.
+        objective: computes them, by the losses' settings and weights.
         images, reports: the vectors of this process.
         temperature: tau.
         perturbation_mask: [B, P] bool, False where a perturbation is left out.
@@ -69,20 +98,20 @@ def compare(
     Returns:
         Fields of [`PRDOutput`] by name.
     """
-    results: dict[str, Tensor] = {}
-    if reports.perturbed is not None and len(images.embeds) == len(reports.embeds):
-        results["perturbation_logits"] = perturbation_logits(
-            images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature
-        )
+    logits: dict[str, Tensor] = {}
     if gather:
-        images, reports, report_ids, results = _join_processes(images, reports, report_ids, results)
-    with full_precision(images.embeds):
-        results["logits_per_image"] = images.embeds @ reports.embeds.T / temperature
-        results["logits_per_text"] = results["logits_per_image"].T
-        if reports.words is not None:
-            scale = 1 / temperature if config.local_variant == "paper" else config.local_logit_scale
-            results["local_logits_per_image"] = scale * similarity_of_words(config, images.regions, *reports.words)
-        return results | _losses(config, results, report_ids) if with_losses else results
+        own = _of_perturbations(images, reports, temperature, perturbation_mask)
+        images, reports, report_ids, logits = _join_processes(images, reports, report_ids, own)
+    return objective(images, reports, temperature, perturbation_mask, report_ids, with_losses, logits)
+
+
+def _of_perturbations(
+    images: ImageVectors, reports: ReportVectors, temperature: float | Tensor, perturbation_mask: Tensor | None
+) -> dict[str, Tensor]:
+    if reports.perturbed is None or len(images.embeds) != len(reports.embeds):
+        return {}
+    logits = perturbation_logits(images.embeds, reports.embeds, reports.perturbed, perturbation_mask, temperature)
+    return {"perturbation_logits": logits}
 
 
 def _join_processes(

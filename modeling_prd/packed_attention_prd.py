@@ -54,11 +54,12 @@ def can_pack(text_model: PreTrainedModel, device: torch.device) -> bool:
         and config.model_type in _ARCHITECTURES
         and not getattr(config, "is_decoder", False)
         and config._attn_implementation == "sdpa"
-        and not any(_is_compiled(module) or _is_checkpointed(module) for module in text_model.modules())
+        and not any(is_compiled(module) or _is_checkpointed(module) for module in text_model.modules())
     )
 
 
-def _is_compiled(module: nn.Module) -> bool:
+def is_compiled(module: nn.Module) -> bool:
+    """Return whether a module was given to `torch.compile`."""
     return module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .grouping_prd import group_by_length
-from .packed_attention_prd import can_pack, encode_packed
+from .packed_attention_prd import can_pack, encode_packed, is_compiled
 
 # What a call of the encoder costs beside its tokens, in tokens. On a CPU: the gradient of every weight is written and
 # added once a call, embeddings included; training BERT's shapes of 6 layers and 384 wide took as long as 46 tokens, of
@@ -149,14 +149,17 @@ def _in_micro_batches(
     micro_batch_size: int | None,
 ) -> list[_Piece]:
     overhead = _OVERHEAD_CPU if input_ids.device.type == "cpu" else _OVERHEAD_ACCELERATOR
+    compiled = is_compiled(text_model)  # once: for two texts or more, with a mask
     pieces = []
     for numbers in group_by_length([text.end for text in texts], overhead, micro_batch_size):
         group = [texts[number] for number in numbers]
         rows, end = torch.tensor([text.row for text in group], device=input_ids.device), group[0].end
         padded = not all(text.whole and text.end == end for text in group)
-        mask = attention_mask[rows, :end] if padded else None  # without a mask, attention takes its fastest way
+        if compiled:
+            rows = rows.expand(max(2, len(rows)))
+        mask = attention_mask[rows, :end] if padded or compiled else None  # without, attention takes its fastest way
         states = text_model(input_ids=input_ids[rows, :end], attention_mask=mask).last_hidden_state
-        pieces.append(_Piece(numbers, states, mask))
+        pieces.append(_Piece(numbers, states[: len(group)], None if mask is None else mask[: len(group)]))
     return pieces
 
 

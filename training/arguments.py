@@ -114,7 +114,7 @@ class ModelArguments:
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
         text_micro_batch_size: encode at most so many texts at once; None (null) sets no limit.
         local_loss_memory_mb: what the local loss may keep for its gradient, in MB; the rest is computed twice.
-        compile: compile the forward pass with torch.compile.
+        compile: compile the encoders and the losses with torch.compile, each as one graph; not with FSDP.
     """
 
     vision_model: str | None = None

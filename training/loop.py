@@ -21,6 +21,7 @@ from .arguments import Recipe
 from .augmentation import ImageAugmentation
 from .batch_norm import freeze_batch_norm
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .compilation import compile_parts
 from .data import PairCollator, Pairs, draw_perturbations, edited_texts, split_digest, use_one_thread
 from .evaluation import Tree, evaluate_pairs, held_out_losses
 from .fresh import FreshPairCollator
@@ -68,7 +69,11 @@ class PreTrainer:
         model = copy.deepcopy(model) if accelerator.is_fsdp2 else model
         optimizer = build_optimizer(model, arguments)
         if recipe.model.compile:
-            model.compile(dynamic=True)
+            if accelerator.is_fsdp2:
+                raise ValueError(
+                    "compile: not with FSDP, which gathers weights within the encoders; leave one of them out"
+                )
+            compile_parts(model)
         self.model, prepared_optimizer = prepare_model(accelerator, model, optimizer)
         self.collate = self._training_collator()
         self.batches = self._training_batches()
@@ -180,7 +185,8 @@ class PreTrainer:
 
     def _evaluate(self, bar: tqdm) -> None:
         """Evaluates on the main process while the others wait, and notes the result in the history."""
-        with self.whole_model() as model:
+        # Not compiled: it would be so anew for evaluation's modes, in which little time is spent.
+        with torch.compiler.set_stance("force_eager"), self.whole_model() as model:
             if model is not None:
                 started = time.perf_counter()
                 tree = self._evaluation(model.eval())
