@@ -76,22 +76,28 @@ def compare(
         build: makes a side.
         args: the benchmark's flags, with those of `add_flags`; `without_peer` leaves the peer out.
         bound: the highest ratio that the batch with a seed allows.
-        before: a smaller case of these flags, run once before memory is measured, so that what a first call loads is
-            not counted.
+        before: a smaller case of these flags, run once before time and memory are measured, so that what a first call
+            loads is not counted; None runs each batch once before it is timed.
     """
     torch.set_num_threads(args.threads)
     sides: tuple[Side, ...] = ("ours",) if args.without_peer else ("ours", "peer")
     taken: dict[Side, list[float]] = {side: [] for side in sides}
     differences = []
+    if before is not None:
+        for side in sides:
+            build(before(args), side, 0)()
     for seed in range(args.batches):
         runs = {side: build(args, side, seed) for side in sides}
-        results = [run() for run in runs.values()]  # also warms them up
-        differences.append(relative_difference(*results) if "peer" in runs else 0.0)
-        del results
+        results: dict[Side, list[Tensor]] = {} if before is not None else {side: run() for side, run in runs.items()}
         timings: dict[Side, list[float]] = {side: [] for side in sides}
         for _ in range(args.repeats):
             for side, run in runs.items():
-                timings[side].append(seconds(run, args.device))
+                found, taking = timed(run, args.device)
+                timings[side].append(taking)
+                results.setdefault(side, found)
+                del found
+        differences.append(relative_difference(results["ours"], results["peer"]) if "peer" in runs else 0.0)
+        results.clear()
         for side in sides:
             taken[side].append(statistics.median(timings[side]))
         del runs
@@ -115,13 +121,18 @@ def relative_difference(ours: Sequence[Tensor], peer: Sequence[Tensor]) -> float
     return max(((own - other).abs().max() / other.abs().max()).item() for own, other in pairs)
 
 
-def seconds(run: Run, device: str) -> float:
-    """Return what one run takes, until the device is done."""
+def timed(run: Run, device: str) -> tuple[list[Tensor], float]:
+    """Return the results of one run and the seconds it takes, until the device is done."""
     synchronize(device)
     start = time.perf_counter()
-    run()
+    results = run()
     synchronize(device)
-    return time.perf_counter() - start
+    return results, time.perf_counter() - start
+
+
+def seconds(run: Run, device: str) -> float:
+    """Return what one run takes, until the device is done."""
+    return timed(run, device)[1]
 
 
 def synchronize(device: str) -> None:
