@@ -44,8 +44,9 @@ def prepare_batch_norm(
         cause = "micro_batch_size" if micro_batch_size is not None else "several processes"
         if micro_batch_size is not None or num_processes > 1:
             raise ValueError(
-                f"batch_norm: train, with {cause}, would normalise each part of a batch by itself ({len(layers)} "
-                "layers): choose frozen (running statistics as they are) or sync (statistics of all processes)"
+                f"batch_norm: train, with {cause}, would normalise each part of a batch by itself "
+                f"({next(iter(layers))}): choose frozen (running statistics as they are) or sync (statistics of all "
+                "processes)"
             )
         return
     if num_processes == 1:

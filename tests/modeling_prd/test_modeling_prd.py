@@ -1,5 +1,6 @@
 """PRDModel's contract: which inputs give which outputs, and what the losses are made of."""
 
+import math
 from typing import Any
 
 import pytest
@@ -146,6 +147,24 @@ def test_duplicate_reports_count_as_negatives_only_if_asked() -> None:
     for name in ("loss_global", "loss_local"):
         assert masked[name] < negative[name]
         torch.testing.assert_close(negative[name], unknown[name])
+
+
+@pytest.mark.parametrize(
+    ("choice", "candidates_of_a_twin"), [("negative", 2 * math.e + 1), ("mask", math.e + 1)], ids=["negative", "mask"]
+)
+def test_two_images_of_one_report_compete_for_it_only_if_asked(choice: str, candidates_of_a_twin: float) -> None:
+    images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    output = tiny_model(duplicate_reports=choice, temperature=1.0).compute_losses(
+        image_embeds=images,
+        image_regions=images[:, None],
+        text_embeds=images,
+        word_embeds=images[:, None],  # of one word, so that S is the product, as the cosine is
+        word_mask=torch.ones(3, 1, dtype=torch.bool),
+        report_ids=torch.tensor([7, 7, 9]),
+    )
+    expected = (2 * math.log(candidates_of_a_twin / math.e) + math.log((math.e + 2) / math.e)) / 3
+    assert output.loss_global.item() == pytest.approx(expected, rel=1e-6)
+    assert output.loss_local.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_left_out_perturbation_has_no_logit() -> None:

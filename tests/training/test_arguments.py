@@ -8,7 +8,7 @@ from training.arguments import (
     DEFAULT_RECIPE,
     DataArguments,
     ModelArguments,
-    OptimizationArguments,
+    PreTrainOptimization,
     RunArguments,
     parse_recipe,
 )
@@ -53,7 +53,7 @@ def test_every_recipe_parses_and_writes_itself_again(recipe: Path, tmp_path: Pat
     assert parse_recipe(["--config", str(again)]) == parsed
 
 
-@pytest.mark.parametrize("section", [DataArguments, ModelArguments, OptimizationArguments, RunArguments])
+@pytest.mark.parametrize("section", [DataArguments, ModelArguments, PreTrainOptimization, RunArguments])
 def test_every_key_is_a_flag_of_the_same_name(section: type):
     recipe = parse_recipe([])
     values = recipe.to_flat_dict()

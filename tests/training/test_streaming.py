@@ -155,7 +155,8 @@ def test_bad_input_of_a_streamed_run_is_one_line(
 def test_a_run_takes_its_data_from_the_hub_by_id(
     phantom_dir: Path, write_recipe, tmp_path: Path, streaming: bool, processes: int
 ):
-    recipe, run = write_recipe(data="org/pairs", streaming=streaming, num_train_epochs=1, batch_size=8 // processes)
+    changes = {"num_train_epochs": 1, "batch_size": 8 // processes, "batch_norm": "frozen"}
+    recipe, run = write_recipe(data="org/pairs", streaming=streaming, **changes)
     with running_hub() as hub:
         environment = client_environment(hub, tmp_path / "hf", ACCELERATE_USE_CPU="true")
         push = [sys.executable, "-m", "datasets_scripts", "push", str(phantom_dir), "--repo_id", "org/pairs"]

@@ -174,11 +174,13 @@ with torch.inference_mode():
 """
 
 
-def test_two_processes_contrast_with_the_pairs_of_both_as_one_process_on_the_joined_batch(write_recipe):
+def test_two_processes_in_micro_batches_contrast_with_the_pairs_of_both_as_one_process_on_the_joined_batch(
+    write_recipe,
+):
     changes = {"vision_config": VIT, "vision_pooling": "mean", "max_steps": 2}
     one_recipe, one = write_recipe("one", batch_size=8, **changes)
     train.main(["--config", str(one_recipe)])
-    two_recipe, two = write_recipe("two", batch_size=4, **changes)
+    two_recipe, two = write_recipe("two", batch_size=4, micro_batch_size=3, **changes)
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     result = subprocess.run(

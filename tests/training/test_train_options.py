@@ -109,6 +109,21 @@ def test_what_only_changes_how_a_step_is_computed_leaves_its_losses(write_recipe
             assert line[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
+def test_micro_batches_leave_the_losses_and_frozen_batch_normalisation_its_statistics(write_recipe):
+    changes = {"batch_norm": "frozen", "max_steps": 3}
+    plain_recipe, plain = write_recipe("plain", **changes)
+    train.main(["--config", str(plain_recipe)])
+    recipe, run = write_recipe(**changes, micro_batch_size=3)
+    train.main(["--config", str(recipe)])
+    for line, expected in zip(trained_losses(run), trained_losses(plain), strict=True):
+        for name in LOSSES:
+            assert line[name] == pytest.approx(expected[name], rel=1e-4), name
+    weights = load_file(run / "model.safetensors")
+    means = [weight for name, weight in weights.items() if name.endswith("running_mean")]
+    assert means
+    assert not any(mean.any() for mean in means)
+
+
 def test_the_parts_are_compiled_when_asked(write_recipe, monkeypatch: pytest.MonkeyPatch):
     def compile_eagerly(model: PRDModel) -> None:
         compile_parts(model, backend="eager")  # the real back end takes minutes

@@ -88,6 +88,8 @@ def test_a_finished_run_that_is_resumed_trains_no_more_and_writes_its_folder_aga
         ({"resume": "no/checkpoint"}, ["no/checkpoint"]),
         ({"resume": "auto", "overwrite": True}, ["overwrite", "resume"]),
         ({"mixed_precision": "fp16"}, ["fp16"]),
+        ({"micro_batch_size": 0}, ["micro_batch_size", "0"]),
+        ({"micro_batch_size": 4}, ["batch_norm", "frozen", "sync"]),
         ({"report_to": ["comet_ml"]}, ["comet_ml"]),
         ({"report_to": "comet_ml"}, ["comet_ml"]),
         ({"push_to_hub": "no repo id"}, ["no repo id"]),
