@@ -129,14 +129,17 @@ def _distinct_texts(input_ids: Tensor, attention_mask: Tensor) -> tuple[list[_Te
     positions = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
     ends = (real * positions).amax(dim=1, keepdim=True).clamp(min=1)  # [N, 1]
     coded = input_ids.where(real, -1 - input_ids)  # a token and whether it is attended, in one number: [N, L]
-    numbers: dict[tuple[int, ...], int] = {}
+    whole = (real | (positions > ends)).all(dim=1, keepdim=True)
+    table = torch.cat([ends, whole, coded], dim=1).cpu().numpy()  # here the device is waited for
+    numbers: dict[bytes, int] = {}
     texts: list[_Text] = []
     number_of = []
-    for row, (end, *tokens) in enumerate(torch.cat([ends, coded], dim=1).tolist()):  # here the device is waited for
-        text = tuple(tokens[:end])
+    for row, values in enumerate(table):
+        end = int(values[0])
+        text = values[2 : 2 + end].tobytes()
         if text not in numbers:
             numbers[text] = len(texts)
-            texts.append(_Text(row, end, min(text) >= 0))
+            texts.append(_Text(row, end, bool(values[1])))
         number_of.append(numbers[text])
     return texts, number_of
 
