@@ -33,6 +33,8 @@ from benchmarks.comparison import synchronize
 from benchmarks.model_flops import image_training_flops, peak_flops, text_training_flops
 from benchmarks.synthetic_pairs import SyntheticBatches
 from modeling_prd import PRDConfig, PRDModel
+from training.batch_norm import freeze_batch_norm
+from training.compilation import compile_parts
 from training.step import Batch, TrainingStep
 
 _PAPER_EPOCHS, _PAPER_PAIRS = 150, 6004
@@ -50,8 +52,10 @@ _SHAPES: dict[str, Any] = {
     "vocabulary": 30522,
     "projection_dim": 128,
     "workers": 4,
+    "micro_batch_size": None,
+    "compile": False,
 }
-"""Flags of `--data synthetic` alone, with their defaults."""
+"""Flags of `--data synthetic` alone, with their defaults; `micro_batch_size` freezes batch normalisation."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,10 @@ def synthetic_trainer(args: argparse.Namespace) -> Trainer:
         text_projection="cxr_bert",
     )
     model = PRDModel(config).to(memory_format=torch.channels_last).train()  # type: ignore[call-arg]  # no stub has it
+    if args.micro_batch_size is not None:
+        freeze_batch_norm(model)  # as gradient caching needs it
+    if args.compile:
+        compile_parts(model)
     on_gpu = args.device != "cpu"
     precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision)
@@ -242,7 +250,7 @@ def synthetic_trainer(args: argparse.Namespace) -> Trainer:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0015, momentum=0.9, weight_decay=5e-4)
     scheduler = LambdaLR(optimizer, lambda step: 1.0)
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
-    step = RecordedStep(TrainingStep(accelerator, prepared, prepared_optimizer, scheduler, max_grad_norm=0.0))
+    step = RecordedStep(TrainingStep(accelerator, prepared, prepared_optimizer, scheduler, 0.0, args.micro_batch_size))
     pixels = (vision.num_channels, args.image_size, args.image_size)
     dataset = SyntheticBatches(
         args.warmup + args.steps + 1, args.batch_size, args.perturbations, pixels, args.vocabulary
@@ -297,8 +305,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
     shapes = parser.add_argument_group("--data synthetic")
     for name, default in _SHAPES.items():
-        several = {"nargs": "+"} if isinstance(default, list) else {}
-        shapes.add_argument(f"--{name}", type=int, help=f"default: {default}", **several)  # type: ignore[arg-type]
+        kind: dict[str, Any] = {"action": "store_true", "default": None} if default is False else {"type": int}
+        several: dict[str, Any] = {"nargs": "+"} if isinstance(default, list) else {}
+        shapes.add_argument(f"--{name}", help=f"default: {default}", **kind, **several)
     parser.add_argument("recipe", nargs="*", help="keys of the recipe of --data DIR, after --")
     args = parser.parse_args(argv)
     given = [name for name in _SHAPES if getattr(args, name) is not None]

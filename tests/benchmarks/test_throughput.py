@@ -35,6 +35,10 @@ def test_synthetic_batches_are_measured(tmp_path: Path) -> None:
     assert 0 < figures["mfu_text"] < 1
 
 
+def test_batches_are_measured_by_micro_batches(tmp_path: Path) -> None:
+    assert _measure(tmp_path / "out.json", *TINY, "--micro_batch_size", "2")["images_per_second"] > 0
+
+
 def test_a_dataset_is_measured_by_its_recipe(tmp_path: Path) -> None:
     phantom.build(tmp_path / "data", train=8, validation=2, test=0, image_size=32, progress=False)
     recipe = {**TINY_RECIPE, "vision_config": VIT, "batch_size": 8, "perturbations_per_image": 1}
