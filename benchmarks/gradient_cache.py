@@ -1,0 +1,139 @@
+"""Gradient caching against one pass over the same batch: `python -m benchmarks.gradient_cache`.
+
+Ours encodes a batch of 256 in micro-batches of 32 (`training.gradient_cache`). The peer of the time is one pass over
+all 256; the peer of the memory is one pass over 32 of them, whose memory ours is meant to keep to. The memory of one
+pass over 256 is printed beside both. `ratio` is one pass's time over ours, and `bound` 3/4, since ours encodes twice:
+four passes' worth of work, forward, forward again and backward, against three. Results are the loss and the gradients
+of the weights, in float32, without the biases of BERT's keys, which have none in theory. Weights and gradients are
+there before memory is measured; dropout is off, and batch normalisation frozen.
+"""
+
+import argparse
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import BertConfig, PreTrainedConfig, ResNetConfig, ViTConfig
+
+from modeling_prd import PRDConfig, PRDModel
+from training.batch_norm import freeze_batch_norm
+from training.gradient_cache import GradientCache
+
+from .comparison import Run, Side, add_flags, compare, peak_memory_mb, write_json
+from .openi_lengths import spread_lengths
+from .synthetic_pairs import synthetic_batch
+
+_VOCABULARY = 2000
+
+
+def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
+    """Make a model and a batch, and what computes the loss and the gradients of it."""
+    model = build_model(args)
+    size = args.micro_batch_size
+    lengths = [length for _ in range(0, args.batch, size) for length in spread_lengths(size)][: args.batch]
+    pixels = (1, args.image_size, args.image_size)
+    batch = synthetic_batch(lengths, args.perturbations, pixels, _VOCABULARY, seed)
+    batch = {name: tensor.to(args.device) for name, tensor in batch.items()}
+    cache = GradientCache(Accelerator(cpu=args.device == "cpu"), model, args.micro_batch_size)
+    weights = {name: weight for name, weight in model.named_parameters() if not name.endswith("key.bias")}
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+
+    def run() -> list[Tensor]:
+        model.zero_grad(set_to_none=False)
+        if side == "ours":
+            loss = cache.backward(batch)["loss"]
+        else:
+            loss = model(**batch).loss
+            loss.backward()
+        return [loss.detach(), *(weight.grad for weight in weights.values() if weight.grad is not None)]
+
+    return run
+
+
+def build_model(args: argparse.Namespace) -> PRDModel:
+    """Make a dual encoder in the shapes that the flags name, in training mode."""
+    torch.manual_seed(0)
+    text = BertConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=args.width,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.width // 32,
+        intermediate_size=4 * args.width,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    config = PRDConfig(
+        vision_config=_vision_config(args),
+        text_config=text,
+        projection_dim=128,
+        vision_pooling="mean",
+        text_pooling="mean",
+        local_loss_memory_mb=args.local_loss_memory_mb,
+    )
+    model = PRDModel(config).train().to(args.device)
+    freeze_batch_norm(model)
+    return model
+
+
+def _vision_config(args: argparse.Namespace) -> PreTrainedConfig:
+    if args.vision == "resnet":
+        widths = [args.vision_width * 2**stage for stage in range(4)]
+        return ResNetConfig(
+            num_channels=1, embedding_size=widths[0], hidden_sizes=widths, depths=[2] * 4, layer_type="basic"
+        )
+    return ViTConfig(
+        num_channels=1,
+        image_size=args.image_size,
+        hidden_size=4 * args.vision_width,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=16 * args.vision_width,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+
+
+def _small(args: argparse.Namespace) -> argparse.Namespace:
+    small = copy.copy(args)
+    small.batch, small.micro_batch_size = 4, 2
+    return small
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print one line, and write the numbers."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gradient_cache", description=__doc__)
+    parser.add_argument("--batch", type=int, default=256, help="images and reports (default: %(default)s)")
+    parser.add_argument("--micro_batch_size", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--perturbations", type=int, default=3, help="of a report (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=256, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=4, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--vision", choices=("resnet", "vit"), default="resnet", help="default: %(default)s")
+    parser.add_argument("--vision_width", type=int, default=16, help="a quarter of a ViT's (default: %(default)s)")
+    parser.add_argument("--image_size", type=int, default=96, help="pixels (default: %(default)s)")
+    parser.add_argument(
+        "--local_loss_memory_mb", type=int, default=64, help="that the local loss may keep (default: %(default)s)"
+    )
+    add_flags(parser, batches=1, repeats=3)
+    args = parser.parse_args(argv)
+    sizes = (args.batch, args.micro_batch_size, args.width, args.layers, args.vision_width, args.batches, args.repeats)
+    if math.prod(sizes) < 1:
+        parser.error("sizes, batches and repeats must be at least 1")
+    comparison = compare(build, args, bound=lambda args, seed: 3 / 4, before=_small)
+    part = copy.copy(args)
+    part.batch = args.micro_batch_size
+    whole_mb = comparison.peer_peak_mb
+    comparison = replace(comparison, peer_peak_mb=peak_memory_mb(build, part, "peer", _small))
+    print(
+        f"batch {args.batch} in micro-batches of {args.micro_batch_size}, its memory against one pass over "
+        f"{args.micro_batch_size} (over {args.batch}: {whole_mb:,.0f} MB): {comparison.line()}"
+    )
+    write_json(args.json, comparison)
+
+
+if __name__ == "__main__":
+    main()
