@@ -38,7 +38,8 @@ class Comparison:
         ratio: `peer_seconds` / `ours_seconds` of a batch.
         bound: what the ratio could be at most, or None where nothing bounds it.
         ours_seconds, peer_seconds: of one run, each the median of several.
-        ours_peak_mb, peer_peak_mb: peak memory of one run in MB, less what was held before it, on the first batch.
+        ours_peak_mb, peer_peak_mb: peak memory of one run in MB, less what was held before it, on the batch with the
+            median bound; on the first where nothing bounds them.
         max_relative_difference: the largest of all results and batches: of two tensors, the largest difference over
             the largest absolute value of the peer's.
     """
@@ -103,14 +104,15 @@ def compare(
         del runs
         gc.collect()
     bounds = [bound(args, seed) for seed in range(args.batches)] if bound is not None else []
+    typical = bounds.index(statistics.median_low(bounds)) if bounds else 0
     with_peer = "peer" in sides
     return Comparison(
         ratio=statistics.median(map(truediv, taken["peer"], taken["ours"])) if with_peer else None,
         bound=statistics.median(bounds) if bounds else None,
         ours_seconds=statistics.median(taken["ours"]),
         peer_seconds=statistics.median(taken["peer"]) if with_peer else None,
-        ours_peak_mb=peak_memory_mb(build, args, "ours", before),
-        peer_peak_mb=peak_memory_mb(build, args, "peer", before) if with_peer else None,
+        ours_peak_mb=peak_memory_mb(build, args, "ours", before, typical),
+        peer_peak_mb=peak_memory_mb(build, args, "peer", before, typical) if with_peer else None,
         max_relative_difference=max(differences) if with_peer else None,
     )
 
@@ -146,10 +148,13 @@ def peak_memory_mb(
     args: argparse.Namespace,
     side: Side,
     before: Callable[[argparse.Namespace], argparse.Namespace] | None = None,
+    seed: int = 0,
 ) -> float:
     """Return the peak memory of one run of a side in MB, less what was held before it, in a process of its own."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_measure, args=(build, args, side, before, sender))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_measure, args=(build, args, side, before, seed, sender)
+    )
     process.start()
     sender.close()
     try:
@@ -161,11 +166,11 @@ def peak_memory_mb(
         process.join()
 
 
-def _measure(build, args, side, before, sender) -> None:  # type: ignore[no-untyped-def]  # what `peak_memory_mb` takes
+def _measure(build, args, side, before, seed, sender) -> None:  # type: ignore[no-untyped-def]  # what `peak_memory_mb` takes
     torch.set_num_threads(args.threads)
     if before is not None:
         build(before(args), side, 0)()
-    run = build(args, side, 0)
+    run = build(args, side, seed)
     gc.collect()
     sender.send(_peak_of(run, args.device))
 

@@ -42,6 +42,17 @@ def test_time_memory_and_difference_are_those_of_the_sides(tmp_path: Path) -> No
     assert f"ratio {found.ratio:.2f}" in found.line()
 
 
+def ten_megabytes_a_seed(args: argparse.Namespace, side: Side, seed: int) -> Run:
+    """Be a side that allocates 10 MB, and 40 more for each number of the seed."""
+    return lambda: [torch.ones(2_500_000 + 10_000_000 * seed)[:1].clone()]
+
+
+def test_memory_is_that_of_the_batch_with_the_median_bound() -> None:
+    args = _args("--batches", "3", "--repeats", "1", "--without_peer")
+    found = compare(ten_megabytes_a_seed, args, bound=lambda args, seed: [9.0, 1.0, 5.0][seed])
+    assert found.ours_peak_mb == pytest.approx(90, abs=10)
+
+
 def test_ours_can_be_measured_alone() -> None:
     found = compare(hundred_megabytes_against_ten, _args("--without_peer"))
     assert found.ours_peak_mb == pytest.approx(100, abs=15)
