@@ -33,6 +33,7 @@ from training.finetuning.output import (
 )
 from training.finetuning.task import Task, Tree
 from training.lora import ADAPTER_FOLDER, attach_lora, merge_adapter, save_adapter, trainable_share
+from training.models import prefer_channels_last
 from training.publish import claim_model_repository, push_model_folder
 
 _LOADERS = {"mednli": load_nli, "radnli": load_nli, "chexpert": load_images}
@@ -75,7 +76,7 @@ def build_classifier(arguments: FineTuning, task: Task, seed: int) -> tuple[Clas
     base = display_name(arguments.classifier.model)
     adapted = attach_lora(classifier.model, arguments.lora, classifier.encoders, classifier.heads, base)
     # Convolutions train in less time with their channels innermost, as in pre-training.
-    classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # no stub has it
+    prefer_channels_last(classifier.model)
     return classifier, adapted
 
 

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_recipe import TINY_RECIPE
 from transformers import AutoTokenizer, BertConfig, BertModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
 from training.arguments import DEFAULT_RECIPE, DataArguments, ModelArguments, parse_recipe
-from training.models import build_model, build_processor, build_tokenizer, load_tokenizer
+from training.models import build_model, build_processor, build_tokenizer, load_tokenizer, prefer_channels_last
 
 REPORTS = ["the lungs are clear", "small left pleural effusion", "no pneumothorax"] * 3
 SCRATCH = {key: TINY_RECIPE[key] for key in ("vision_config", "text_config", "vision_pooling", "text_pooling")}
@@ -149,3 +150,12 @@ def test_cxr_berts_tokenizer_is_berts(tmp_path: Path):
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "clear", "lungs"]
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
     assert load_tokenizer(str(tmp_path))("lungs clear")["input_ids"] == [2, 6, 5, 3]
+
+
+@pytest.mark.parametrize(("channels", "innermost"), [(4, False), (8, True)])
+def test_channels_stand_innermost_but_where_a_kernel_writes_past_its_buffer(channels: int, innermost: bool) -> None:
+    config = ResNetConfig(embedding_size=channels, hidden_sizes=[channels, 8], depths=[1, 1], layer_type="basic")
+    encoder = ResNetModel(config)
+    prefer_channels_last(encoder)
+    weight = encoder.embedder.embedder.convolution.weight  # of 7 x 7, for 3 channels
+    assert weight.is_contiguous(memory_format=torch.channels_last) == innermost
