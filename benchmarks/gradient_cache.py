@@ -19,13 +19,14 @@ from dataclasses import replace
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from transformers import BertConfig, PreTrainedConfig, ResNetConfig, ViTConfig
+from transformers import PreTrainedConfig, ResNetConfig, ViTConfig
 
 from modeling_prd import PRDConfig, PRDModel
 from training.batch_norm import freeze_batch_norm
 from training.gradient_cache import GradientCache
 
 from .comparison import Run, Side, add_flags, compare, peak_memory_mb, write_json
+from .encoders import bert_without_dropout
 from .openi_lengths import spread_lengths
 from .synthetic_pairs import synthetic_batch
 
@@ -60,15 +61,7 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
 def build_model(args: argparse.Namespace) -> PRDModel:
     """Make a dual encoder in the shapes that the flags name, in training mode."""
     torch.manual_seed(0)
-    text = BertConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=args.width,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.width // 32,
-        intermediate_size=4 * args.width,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+    text = bert_without_dropout(_VOCABULARY, args.width, args.layers, args.width // 32)
     config = PRDConfig(
         vision_config=_vision_config(args),
         text_config=text,

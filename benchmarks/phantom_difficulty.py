@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 
-from benchmarks.phantom_blind import blind_table
-from benchmarks.phantom_classifier import classifier_table
-from benchmarks.phantom_matching import train_matching
 from datasets_scripts.phantom import study_image, study_state
 from datasets_scripts.phantom_state import DIFFICULTIES
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS
 from training.arguments import DEFAULT_RECIPE, Recipe, parse_recipe
+
+from .phantom_blind import blind_table
+from .phantom_classifier import classifier_table
+from .phantom_matching import train_matching
 
 PARTS = ("classifier", "ngram", "matching", "edits")
 _COLUMNS, _ROWS = 8, 5

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.phantom_blind import Pairs
 from datasets_scripts.openi_reports import OpenIReport, read_reports
 from datasets_scripts.perturbations import normalize_report
 from datasets_scripts.report_counterfactuals import ReportEditor
 from datasets_scripts.schema import COUNTERFACTUAL_KINDS, Counterfactual
 from evaluate_suite.controls.blind import NgramClassifier, TrigramModel, pair_accuracy
+
+from .phantom_blind import Pairs
 
 
 def counterfactual_table(corpus: Sequence[OpenIReport], editor: ReportEditor, seed: int) -> list[dict[str, Any]]:

@@ -22,12 +22,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from transformers import BertConfig, ResNetConfig
+from transformers import ResNetConfig
 
 from modeling_prd import PRDConfig, PRDModel
 from modeling_prd.losses_prd import local_similarity
+from training.batch_norm import freeze_batch_norm
 
 from .comparison import Comparison, add_flags, peak_memory_mb, relative_difference, seconds
+from .encoders import bert_without_dropout
 from .openi_lengths import ReportLength, spread_lengths
 from .synthetic_pairs import synthetic_batch
 
@@ -41,22 +43,12 @@ def build_model(args: argparse.Namespace) -> PRDModel:
     vision = ResNetConfig(
         num_channels=1, embedding_size=16, hidden_sizes=[16, 32, 64], depths=[1, 1, 1], layer_type="basic"
     )
-    text = BertConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=args.width,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.width // 32,
-        intermediate_size=4 * args.width,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
+    text = bert_without_dropout(_VOCABULARY, args.width, args.layers, args.width // 32)
     config = PRDConfig(
         vision_config=vision, text_config=text, projection_dim=128, vision_pooling="mean", text_pooling="mean"
     )
     model = PRDModel(config).train().to(args.device)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()  # its statistics would be those of each process
+    freeze_batch_norm(model)  # its statistics would be those of each process
     return model
 
 

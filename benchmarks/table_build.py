@@ -24,9 +24,10 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.perturbations import recombine
 from datasets_scripts.openi_reports import read_reports
 from datasets_scripts.perturbations import normalize_report
+
+from .perturbations import recombine
 
 _IMAGES = 10
 

@@ -10,11 +10,13 @@ import argparse
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, ResNetConfig
+from transformers import ResNetConfig
 
-from benchmarks.comparison import Run, Side, add_flags, compare, write_json
-from benchmarks.openi_lengths import draw_lengths
 from modeling_prd import PRDConfig, PRDModel
+
+from .comparison import Run, Side, add_flags, compare, write_json
+from .encoders import bert_without_dropout
+from .openi_lengths import draw_lengths
 
 _CLS, _SEP, _FIRST_WORD, _VOCABULARY = 101, 102, 1000, 30522  # of BERT's uncased vocabulary
 
@@ -22,15 +24,7 @@ _CLS, _SEP, _FIRST_WORD, _VOCABULARY = 101, 102, 1000, 30522  # of BERT's uncase
 def build_model(args: argparse.Namespace) -> PRDModel:
     """Make a model with a text encoder of the shape asked for, on its device; the image encoder is a tiny one."""
     torch.manual_seed(0)
-    text_config = BertConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=args.width,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.heads,
-        intermediate_size=4 * args.width,
-        hidden_dropout_prob=0.0,  # both sides have to compute the same
-        attention_probs_dropout_prob=0.0,
-    )
+    text_config = bert_without_dropout(_VOCABULARY, args.width, args.layers, args.heads)
     vision_config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1])
     return PRDModel(PRDConfig(vision_config=vision_config, text_config=text_config)).to(args.device)
 

@@ -29,13 +29,14 @@ from accelerate.data_loader import DataLoaderShard
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import BertConfig, ResNetConfig
 
-from benchmarks.comparison import synchronize
-from benchmarks.model_flops import image_training_flops, peak_flops, text_training_flops
-from benchmarks.synthetic_pairs import SyntheticBatches
 from modeling_prd import PRDConfig, PRDModel
 from training.batch_norm import freeze_batch_norm
 from training.compilation import compile_parts
 from training.step import Batch, TrainingStep
+
+from .comparison import synchronize
+from .model_flops import image_training_flops, peak_flops, text_training_flops
+from .synthetic_pairs import SyntheticBatches
 
 _PAPER_EPOCHS, _PAPER_PAIRS = 150, 6004
 _TEXT_INPUTS = ("input_ids", "attention_mask", "word_ids", "perturbed_input_ids", "perturbed_attention_mask")

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, ResNetConfig
+from transformers import ResNetConfig
 
 from modeling_prd import PRDConfig, PRDModel
 from modeling_prd.losses_prd import local_contrastive_loss
 
 from .comparison import Run, Side, add_flags, compare, write_json
+from .encoders import bert_without_dropout
 from .local_loss_loop import loop_similarity
 from .model_flops import image_training_flops, text_training_flops
 from .openi_lengths import draw_lengths
@@ -36,15 +37,7 @@ def build_model(args: argparse.Namespace) -> PRDModel:
     """Make a dual encoder of the shapes asked for, with its gradients allocated."""
     torch.manual_seed(0)
     vision = ResNetConfig(embedding_size=args.embedding, hidden_sizes=args.hidden_sizes, depths=args.depths)
-    text = BertConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=args.width,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.heads,
-        intermediate_size=4 * args.width,
-        hidden_dropout_prob=0.0,  # both sides have to compute the same
-        attention_probs_dropout_prob=0.0,
-    )
+    text = bert_without_dropout(_VOCABULARY, args.width, args.layers, args.heads)
     config = PRDConfig(
         vision_config=vision,
         text_config=text,
