@@ -20,7 +20,7 @@ try:
 except ImportError:  # a torch without it
     varlen = None  # type: ignore[assignment]
 
-_NAME = "prd_packed"
+_NAME = f"{__name__}.packed"  # a copy of this file, as remote code is, registers its own
 _ARCHITECTURES = ("bert", "roberta", "modernbert")  # those that the tests compare with a padded call
 
 

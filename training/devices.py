@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env
 
 from .arguments import OptimizationArguments
 from .sharding import shard_on_cpus, sharding_plugin
@@ -51,7 +51,7 @@ def build_accelerator(
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise ValueError(f"device: {device} is not available here; use --device auto or cpu")
-    precision = _precision(optimization.mixed_precision, PartialState(cpu=device == "cpu").device)
+    precision = _precision(optimization.mixed_precision, device)
     plugin = sharding_plugin()
     if plugin is not None and not shards:
         raise ValueError("use_fsdp: only pre-training shards its weights; leave it out of Accelerate's configuration")
@@ -82,11 +82,11 @@ def build_accelerator(
     return accelerator
 
 
-def _precision(wanted: str, device: torch.device) -> str:
+def _precision(wanted: str, device: str) -> str:
     if wanted != "auto":
         return wanted
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if has_bf16 else "none"
+    on_gpu = torch.cuda.is_available() and device in ("auto", "cuda") and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    return "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "none"
 
 
 def device_name(accelerator: Accelerator) -> str:
