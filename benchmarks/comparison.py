@@ -5,8 +5,10 @@ a process of its own. A benchmark prints one line (`Comparison.line`) and writes
 """
 
 import argparse
+import ctypes
 import gc
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -29,6 +31,8 @@ Builder = Callable[[argparse.Namespace, Side, int], Run]
 """Makes the inputs of the batch with that seed and returns what runs a side on them. A function of a module's own, so
 that a new process can import it."""
 
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -41,7 +45,7 @@ class Comparison:
         ours_peak_mb, peer_peak_mb: peak memory of one run in MB, less what was held before it, on the batch with the
             median bound; on the first where nothing bounds them.
         max_relative_difference: the largest of all results and batches: of two tensors, the largest difference over
-            the largest absolute value of the peer's.
+            the largest absolute value of the peer's; not a number where a result is none.
     """
 
     ratio: float | None
@@ -80,15 +84,15 @@ def compare(
         before: a smaller case of these flags, run once before time and memory are measured, so that what a first call
             loads is not counted; None runs each batch once before it is timed.
     """
-    torch.set_num_threads(args.threads)
+    _prepare(args)
     sides: tuple[Side, ...] = ("ours",) if args.without_peer else ("ours", "peer")
     taken: dict[Side, list[float]] = {side: [] for side in sides}
     differences = []
     if before is not None:
         for side in sides:
-            build(before(args), side, 0)()
+            _autocast(build(before(args), side, 0), args)()
     for seed in range(args.batches):
-        runs = {side: build(args, side, seed) for side in sides}
+        runs = {side: _autocast(build(args, side, seed), args) for side in sides}
         results: dict[Side, list[Tensor]] = {} if before is not None else {side: run() for side, run in runs.items()}
         timings: dict[Side, list[float]] = {side: [] for side in sides}
         for _ in range(args.repeats):
@@ -113,14 +117,34 @@ def compare(
         peer_seconds=statistics.median(taken["peer"]) if with_peer else None,
         ours_peak_mb=peak_memory_mb(build, args, "ours", before, typical),
         peer_peak_mb=peak_memory_mb(build, args, "peer", before, typical) if with_peer else None,
-        max_relative_difference=max(differences) if with_peer else None,
+        max_relative_difference=_largest(differences) if with_peer else None,
     )
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    if args.device.startswith("cuda"):
+        torch.cuda.set_device(args.device)
+
+
+def _autocast(run: Run, args: argparse.Namespace) -> Run:
+    def cast() -> list[Tensor]:
+        with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"):
+            return run()
+
+    return cast
 
 
 def relative_difference(ours: Sequence[Tensor], peer: Sequence[Tensor]) -> float:
     """Return the largest, over pairs of tensors, of max |ours - peer| / max |peer|."""
     pairs = [(own.detach().double(), others.detach().double()) for own, others in zip(ours, peer, strict=True)]
-    return max(((own - other).abs().max() / other.abs().max()).item() for own, other in pairs)
+    differences = [((own - other).abs().max().item(), other.abs().max().item()) for own, other in pairs]
+    return _largest([0.0 if gap == 0 else gap / size if size else math.inf for gap, size in differences])
+
+
+def _largest(values: Sequence[float]) -> float:
+    """Return the largest, or what is not a number, which `max` may pass over."""
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def timed(run: Run, device: str) -> tuple[list[Tensor], float]:
@@ -167,15 +191,16 @@ def peak_memory_mb(
 
 
 def _measure(build, args, side, before, seed, sender) -> None:  # type: ignore[no-untyped-def]  # what `peak_memory_mb` takes
-    torch.set_num_threads(args.threads)
+    _prepare(args)
     if before is not None:
-        build(before(args), side, 0)()
-    run = build(args, side, seed)
+        _autocast(build(before(args), side, 0), args)()
+    run = _autocast(build(args, side, seed), args)
+    sender.send(peak_of(run, args.device))
+
+
+def peak_of(run: Run, device: str) -> float:
+    """Return the peak memory of a run in MB, less what was held before it, in this process."""
     gc.collect()
-    sender.send(_peak_of(run, args.device))
-
-
-def _peak_of(run: Run, device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -183,11 +208,19 @@ def _peak_of(run: Run, device: str) -> float:
         run()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - held) / 1e6
+    _free_at_once()
     held = _resident_bytes("VmRSS")
     if sys.platform == "linux":
         Path(f"/proc/{os.getpid()}/clear_refs").write_text("5")  # the high-water mark starts again from here
     run()
     return (_resident_bytes("VmHWM") - held) / 1e6
+
+
+def _free_at_once() -> None:
+    """Have glibc give back what is freed, now and from now on: a peak is what is held, not what the allocator keeps."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 65536)
+        libc.malloc_trim(0)
 
 
 def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
@@ -201,16 +234,50 @@ def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
     return int(line.split()[1]) * 1024
 
 
+def positive(text: str) -> int:
+    """Read a whole number of at least 1, for a flag."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
 def add_flags(parser: argparse.ArgumentParser, *, batches: int, repeats: int) -> None:
-    """Add the flags that every comparison has: batches, repeats, threads, device, without_peer, json."""
-    parser.add_argument("--batches", type=int, default=batches, help="seeded batches (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=repeats, help="timings of each side (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU (default: its cores)")
+    """Add the flags that every comparison has: those of `add_run_flags`, batches, precision, without_peer."""
+    add_run_flags(parser, repeats=repeats, threads=torch.get_num_threads())
+    parser.add_argument("--batches", type=positive, default=batches, help="seeded batches (default: %(default)s)")
+    parser.add_argument(
+        "--precision", choices=("float32", "bf16"), default="float32", help="bf16 is autocast (default: %(default)s)"
+    )
+    parser.add_argument("--without_peer", action="store_true", help="measure ours alone")
+
+
+def add_run_flags(parser: argparse.ArgumentParser, *, repeats: int, threads: int) -> None:
+    """Add the flags that every benchmark of a step has: data, repeats, threads, device, json."""
+    parser.add_argument("--data", choices=("synthetic",), default="synthetic", help="random, of Open-I's lengths")
+    parser.add_argument(
+        "--repeats", type=positive, default=repeats, help="timings of each side (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=positive, default=threads, help="on a CPU (default: %(default)s)")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s"
     )
-    parser.add_argument("--without_peer", action="store_true", help="measure ours alone")
     parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; a device that is not there, or a file in no folder, ends it before anything is measured."""
+    args = parser.parse_args(argv)
+    try:
+        torch.empty(1, device=args.device)
+    except (RuntimeError, AssertionError):
+        parser.error(f"--device {args.device} is not available here")
+    if args.json is not None and not args.json.parent.is_dir():
+        parser.error(f"--json {args.json} lies in no folder that is there")
+    return args
 
 
 def write_json(path: Path | None, comparison: Comparison) -> None:

@@ -1,5 +1,6 @@
-"""The text encoder that the benchmarks of the training step share."""
+"""The text encoder that the benchmarks of the training step share, and the gradients that they compare."""
 
+from torch import Tensor, nn
 from transformers import BertConfig
 
 
@@ -20,3 +21,9 @@ def bert_without_dropout(vocabulary: int, width: int, layers: int, heads: int) -
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
+
+
+def gradients(module: nn.Module) -> list[Tensor]:
+    """Return the gradients of a module's weights, but not of BERT's key biases: they are 0 but for rounding."""
+    named = module.named_parameters()
+    return [weight.grad for name, weight in named if weight.grad is not None and not name.endswith("key.bias")]

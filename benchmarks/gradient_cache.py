@@ -11,8 +11,6 @@ lengths, evenly spread, so that every micro-batch takes as much as the peer's.
 
 import argparse
 import copy
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,8 +23,8 @@ from modeling_prd import PRDConfig, PRDModel
 from training.batch_norm import freeze_batch_norm
 from training.gradient_cache import GradientCache
 
-from .comparison import Run, Side, add_flags, compare, peak_memory_mb, write_json
-from .encoders import bert_without_dropout
+from .comparison import Run, Side, add_flags, compare, parse, peak_memory_mb, positive, write_json
+from .encoders import bert_without_dropout, gradients
 from .openi_lengths import spread_lengths
 from .synthetic_pairs import synthetic_batch
 
@@ -42,7 +40,6 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
     batch = synthetic_batch(lengths, args.perturbations, pixels, _VOCABULARY, seed)
     batch = {name: tensor.to(args.device) for name, tensor in batch.items()}
     cache = GradientCache(Accelerator(cpu=args.device == "cpu"), model, args.micro_batch_size)
-    weights = {name: weight for name, weight in model.named_parameters() if not name.endswith("key.bias")}
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
 
@@ -53,7 +50,7 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
         else:
             loss = model(**batch).loss
             loss.backward()
-        return [loss.detach(), *(weight.grad for weight in weights.values() if weight.grad is not None)]
+        return [loss.detach(), *gradients(model)]
 
     return run
 
@@ -102,24 +99,23 @@ def _small(args: argparse.Namespace) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print one line, and write the numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gradient_cache", description=__doc__)
-    parser.add_argument("--batch", type=int, default=256, help="images and reports (default: %(default)s)")
-    parser.add_argument("--micro_batch_size", type=int, default=32, help="default: %(default)s")
-    parser.add_argument("--perturbations", type=int, default=3, help="of a report (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=192, help="of the text encoder (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=4, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--batch", type=positive, default=256, help="images and reports (default: %(default)s)")
+    parser.add_argument("--micro_batch_size", type=positive, default=32, help="default: %(default)s")
+    parser.add_argument("--perturbations", type=positive, default=3, help="of a report (default: %(default)s)")
+    parser.add_argument("--width", type=positive, default=192, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--layers", type=positive, default=4, help="of the text encoder (default: %(default)s)")
     parser.add_argument("--vision", choices=("resnet", "vit"), default="resnet", help="default: %(default)s")
-    parser.add_argument("--vision_width", type=int, default=16, help="a quarter of a ViT's (default: %(default)s)")
-    parser.add_argument("--image_size", type=int, default=96, help="pixels (default: %(default)s)")
     parser.add_argument(
-        "--local_loss_memory_mb", type=int, default=64, help="that the local loss may keep (default: %(default)s)"
+        "--vision_width", type=positive, default=16, help="a quarter of a ViT's (default: %(default)s)"
+    )
+    parser.add_argument("--image_size", type=positive, default=96, help="pixels (default: %(default)s)")
+    parser.add_argument(
+        "--local_loss_memory_mb", type=positive, default=64, help="that the local loss may keep (default: %(default)s)"
     )
     add_flags(parser, batches=1, repeats=3)
-    args = parser.parse_args(argv)
-    sizes = (args.batch, args.micro_batch_size, args.width, args.layers, args.vision_width, args.batches, args.repeats)
-    if math.prod(sizes) < 1:
-        parser.error("sizes, batches and repeats must be at least 1")
-    # For the processes in which memory is measured: else glibc keeps what is freed, in pieces, and counts it again.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "65536")
+    args = parse(parser, argv)
+    if args.width % 32:
+        parser.error(f"--width {args.width} does not split into heads of 32")
     comparison = compare(build, args, bound=lambda args, seed: 3 / 4, before=_small)
     part = copy.copy(args)
     part.batch = args.micro_batch_size

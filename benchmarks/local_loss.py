@@ -6,7 +6,6 @@ the batch's scores and its gradients; the results that are compared are the loss
 
 import argparse
 import copy
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from modeling_prd.losses_prd import local_contrastive_loss, local_similarity
 
-from .comparison import Run, Side, add_flags, compare, write_json
+from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
 from .local_loss_loop import loop_similarity
 from .openi_lengths import draw_lengths
 
@@ -54,14 +53,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print one line, and write the numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.local_loss", description=__doc__)
     parser.add_argument("--variant", choices=("gloria", "paper"), default="gloria", help="default: %(default)s")
-    parser.add_argument("--batch", type=int, default=64, help="images and reports (default: %(default)s)")
-    parser.add_argument("--dim", type=int, default=768, help="width of the vectors (default: %(default)s)")
-    parser.add_argument("--regions", type=int, default=49, help="of an image (default: %(default)s)")
-    parser.add_argument("--memory_mb", type=int, default=1024, help="that ours may keep (default: %(default)s)")
+    parser.add_argument("--batch", type=positive, default=64, help="images and reports (default: %(default)s)")
+    parser.add_argument("--dim", type=positive, default=768, help="width of the vectors (default: %(default)s)")
+    parser.add_argument("--regions", type=positive, default=49, help="of an image (default: %(default)s)")
+    parser.add_argument("--memory_mb", type=positive, default=1024, help="that ours may keep (default: %(default)s)")
     add_flags(parser, batches=1, repeats=5)
-    args = parser.parse_args(argv)
-    if math.prod((args.batch, args.dim, args.regions, args.batches, args.repeats)) < 1:
-        parser.error("sizes, batches and repeats must be at least 1")
+    args = parse(parser, argv)
     comparison = compare(build, args, before=_small)
     print(f"{args.variant}, batch {args.batch}, D {args.dim}, {args.regions} regions: {comparison.line()}")
     write_json(args.json, comparison)

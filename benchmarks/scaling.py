@@ -28,8 +28,17 @@ from modeling_prd import PRDConfig, PRDModel
 from modeling_prd.losses_prd import local_similarity
 from training.batch_norm import freeze_batch_norm
 
-from .comparison import Comparison, add_flags, peak_memory_mb, relative_difference, seconds
-from .encoders import bert_without_dropout
+from .comparison import (
+    Comparison,
+    add_run_flags,
+    parse,
+    peak_memory_mb,
+    peak_of,
+    positive,
+    relative_difference,
+    seconds,
+)
+from .encoders import bert_without_dropout, gradients
 from .openi_lengths import ReportLength, spread_lengths
 from .synthetic_pairs import synthetic_batch
 
@@ -64,14 +73,10 @@ def build_batch(args: argparse.Namespace, batch: int, perturbations: int, stretc
 
 
 def step_gradients(model: nn.Module, batch: dict[str, Tensor]) -> list[Tensor]:
-    """Run a step's forward and backward pass and return the gradients, but those of BERT's key biases.
-
-    They are 0 but for rounding.
-    """
+    """Run a step's forward and backward pass and return the gradients."""
     model.zero_grad()
     model(**batch).loss.backward()
-    named = model.named_parameters()
-    return [weight.grad for name, weight in named if weight.grad is not None and not name.endswith("key.bias")]
+    return gradients(model)
 
 
 def _be_process(rank: int, args: argparse.Namespace, folder: str) -> None:
@@ -81,12 +86,13 @@ def _be_process(rank: int, args: argparse.Namespace, folder: str) -> None:
     model = DistributedDataParallel(build_model(args))
     whole = build_batch(args, args.batch, args.perturbations)
     batch = {name: tensor[rank::_PROCESSES] for name, tensor in whole.items()}
-    gradients = [gradient.clone() for gradient in step_gradients(model, batch)]  # also warms it up
+    peak_mb = peak_of(lambda: step_gradients(model, batch), args.device)
+    found = [gradient.clone() for gradient in step_gradients(model, batch)]  # also warms it up
     times = []
     for _ in range(args.repeats):
         dist.barrier()
         times.append(seconds(lambda: step_gradients(model, batch), args.device))
-    torch.save((times, gradients), Path(folder) / f"process{rank}.pt")
+    torch.save((times, found, peak_mb), Path(folder) / f"process{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -106,17 +112,15 @@ def compare_processes(args: argparse.Namespace) -> Comparison:
         bound=float(_PROCESSES),
         ours_seconds=together,
         peer_seconds=alone,
-        ours_peak_mb=peak_memory_mb(build_step, args, "ours"),
+        ours_peak_mb=max(share[2] for share in shares),
         peer_peak_mb=peak_memory_mb(build_step, args, "peer"),
         max_relative_difference=relative_difference(shares[0][1], expected),
     )
 
 
 def build_step(args: argparse.Namespace, side: str, seed: int) -> Any:
-    """Make a step on a process's share of the batch (ours), or on all of it (peer), for its memory."""
-    model = build_model(args)
-    size = args.batch // _PROCESSES if side == "ours" else args.batch
-    batch = build_batch(args, size, args.perturbations)
+    """Make a step of one process, which is the peer, on the whole batch, for its memory."""
+    model, batch = build_model(args), build_batch(args, args.batch, args.perturbations)
     return lambda: step_gradients(model, batch)
 
 
@@ -196,16 +200,22 @@ def _local_seconds(args: argparse.Namespace, batch: int) -> float:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, and write the numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--batch", type=int, default=32, help="of the two processes together (default: %(default)s)")
-    parser.add_argument("--perturbations", type=int, default=9, help="there (default: %(default)s)")
-    parser.add_argument("--batches_of", type=int, nargs="+", default=[16, 32, 64], help="sizes whose cost is fitted")
-    parser.add_argument("--perturbations_of", type=int, nargs="+", default=[3, 6, 9], help="likewise")
-    parser.add_argument("--image_size", type=int, default=112, help="pixels (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=2, help="of the text encoder (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=128, help="of the text encoder (default: %(default)s)")
-    add_flags(parser, batches=1, repeats=5)
-    parser.set_defaults(threads=max(1, torch.get_num_threads() // _PROCESSES), device="cpu")
-    args = parser.parse_args(argv)
+    parser.add_argument(
+        "--batch", type=positive, default=32, help="of the two processes together (default: %(default)s)"
+    )
+    parser.add_argument("--perturbations", type=positive, default=9, help="there (default: %(default)s)")
+    parser.add_argument(
+        "--batches_of", type=positive, nargs="+", default=[16, 32, 64], help="sizes whose cost is fitted"
+    )
+    parser.add_argument("--perturbations_of", type=positive, nargs="+", default=[3, 6, 9], help="likewise")
+    parser.add_argument("--image_size", type=positive, default=112, help="pixels (default: %(default)s)")
+    parser.add_argument("--layers", type=positive, default=2, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--width", type=positive, default=128, help="of the text encoder (default: %(default)s)")
+    add_run_flags(parser, repeats=5, threads=max(1, torch.get_num_threads() // _PROCESSES))
+    parser.set_defaults(device="cpu", precision="float32")
+    args = parse(parser, argv)
+    if args.width % 32:
+        parser.error(f"--width {args.width} does not split into heads of 32")
     if args.batch % _PROCESSES or args.batch < 2 * _PROCESSES:
         parser.error(f"--batch {args.batch} does not split into two processes with two images or more")
     comparison = compare_processes(args)

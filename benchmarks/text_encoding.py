@@ -14,8 +14,8 @@ from transformers import ResNetConfig
 
 from modeling_prd import PRDConfig, PRDModel
 
-from .comparison import Run, Side, add_flags, compare, write_json
-from .encoders import bert_without_dropout
+from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
+from .encoders import bert_without_dropout, gradients
 from .openi_lengths import draw_lengths
 
 _CLS, _SEP, _FIRST_WORD, _VOCABULARY = 101, 102, 1000, 30522  # of BERT's uncased vocabulary
@@ -79,12 +79,6 @@ def _encode_padded(model: PRDModel, ids: Tensor, mask: Tensor, reports: int) -> 
     return nn.functional.normalize(model.text_head.projection(states[:, 0]), dim=-1)
 
 
-def gradients(module: nn.Module) -> list[Tensor]:
-    """Return the gradients of a module's weights, but not of attention's key biases: they are 0 but for rounding."""
-    named = module.named_parameters()
-    return [weight.grad for name, weight in named if weight.grad is not None and not name.endswith("key.bias")]
-
-
 def padded_over_real(args: argparse.Namespace, seed: int) -> float:
     """Return the tokens of the padded batch over its real ones."""
     _, mask = batch_of_texts(args, seed)
@@ -96,21 +90,22 @@ def few_texts(args: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**(vars(args) | {"reports": 2, "perturbations": 1}))
 
 
-def add_text_flags(parser: argparse.ArgumentParser, *, layers: int, width: int, heads: int) -> None:
-    """Add the flags of a batch of reports and of a text encoder's shape."""
-    parser.add_argument("--reports", type=int, default=16, help="in a batch (default: %(default)s)")
-    parser.add_argument("--perturbations", type=int, default=9, help="of each report (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=layers, help="of the text encoder (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=width, help="of its states (default: %(default)s)")
-    parser.add_argument("--heads", type=int, default=heads, help="of its attention (default: %(default)s)")
-
-
 def main(argv: list[str] | None = None) -> None:
     """Measure, print one line and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_text_flags(parser, layers=6, width=384, heads=12)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.text_encoding",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--reports", type=positive, default=16, help="in a batch (default: %(default)s)")
+    parser.add_argument("--perturbations", type=positive, default=9, help="of each report (default: %(default)s)")
+    parser.add_argument("--layers", type=positive, default=6, help="of the text encoder (default: %(default)s)")
+    parser.add_argument("--width", type=positive, default=384, help="of its states (default: %(default)s)")
+    parser.add_argument("--heads", type=positive, default=12, help="of its attention (default: %(default)s)")
     add_flags(parser, batches=5, repeats=1)
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
+    if args.width % args.heads:
+        parser.error(f"--width {args.width} does not split into {args.heads} heads")
     comparison = compare(build, args, bound=padded_over_real, before=few_texts)
     print(comparison.line())
     write_json(args.json, comparison)

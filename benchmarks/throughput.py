@@ -34,7 +34,7 @@ from training.batch_norm import freeze_batch_norm
 from training.compilation import compile_parts
 from training.step import Batch, TrainingStep
 
-from .comparison import synchronize
+from .comparison import parse, positive, synchronize
 from .model_flops import image_training_flops, peak_flops, text_training_flops
 from .synthetic_pairs import SyntheticBatches
 
@@ -102,7 +102,8 @@ class Throughput:
     Attributes:
         images_per_second, tokens_per_second: tokens are real ones, of reports and perturbed reports.
         waiting_share: of the time, in which the loader was waited for.
-        mfu_text: model FLOP utilisation of the text side alone, None where the device's peak is not known.
+        mfu_text: model FLOP utilisation of the text side alone, None where the device's peak is not known, and with
+            micro-batches, as it is timed on whole batches.
         mfu_step: of whole steps, with all waiting.
         seconds_per_step: median.
         paper_epochs_minutes: what 150 epochs over 6,004 pairs would take at this rate.
@@ -134,6 +135,7 @@ class Throughput:
 def measure(trainer: Trainer, warmup: int, steps: int, peak: float | None) -> Throughput:
     """Train for some steps and time those after the warm-up."""
     device = str(trainer.device)
+    micro_batched = trainer.step.step.cache is not None
     waits, seconds, images = [], [], 0
     for number in range(warmup + steps):
         if number == warmup:
@@ -150,17 +152,18 @@ def measure(trainer: Trainer, warmup: int, steps: int, peak: float | None) -> Th
             images += len(batch["pixel_values"])
     synchronize(device)
     total = time.perf_counter() - start
+    memory = _peak_memory_mb(trainer.device)  # of training, before the text side is timed alone
     tokens = sum(sum(_lengths(texts)) for texts in trainer.step.texts)
     return Throughput(
         images_per_second=images / total,
         tokens_per_second=tokens / total,
         waiting_share=sum(waits) / total,
-        mfu_text=peak and _text_flops(trainer) / _text_seconds(trainer) / peak,
+        mfu_text=peak and (None if micro_batched else _text_flops(trainer) / _text_seconds(trainer) / peak),
         mfu_step=peak and (_text_flops(trainer) + images * _image_flops(trainer)) / total / peak,
         seconds_per_step=statistics.median(seconds),
         paper_epochs_minutes=_PAPER_EPOCHS * _PAPER_PAIRS * total / images / 60,
         device=_device_name(trainer.device),
-        peak_memory_mb=_peak_memory_mb(trainer.device),
+        peak_memory_mb=memory,
     )
 
 
@@ -296,21 +299,23 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", default="synthetic", help="synthetic, or a perturbed-pairs folder")
     parser.add_argument("--config", help="recipe of --data DIR (default: recipes/phantom.yaml)")
-    parser.add_argument("--warmup", type=int, default=5, help="steps that are not timed (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=30, help="timed steps (default: %(default)s)")
+    parser.add_argument("--warmup", type=positive, default=5, help="steps that are not timed (default: %(default)s)")
+    parser.add_argument("--steps", type=positive, default=30, help="timed steps (default: %(default)s)")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s"
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU (default: its cores)")
+    parser.add_argument(
+        "--threads", type=positive, default=torch.get_num_threads(), help="on a CPU (default: its cores)"
+    )
     parser.add_argument("--peak_tflops", type=float, help="of the device, where it is not among those known")
     parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
     shapes = parser.add_argument_group("--data synthetic")
     for name, default in _SHAPES.items():
-        kind: dict[str, Any] = {"action": "store_true", "default": None} if default is False else {"type": int}
+        kind: dict[str, Any] = {"action": "store_true", "default": None} if default is False else {"type": positive}
         several: dict[str, Any] = {"nargs": "+"} if isinstance(default, list) else {}
         shapes.add_argument(f"--{name}", help=f"default: {default}", **kind, **several)
     parser.add_argument("recipe", nargs="*", help="keys of the recipe of --data DIR, after --")
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
     given = [name for name in _SHAPES if getattr(args, name) is not None]
     if args.data != "synthetic" and given:
         parser.error(f"--{given[0]} is for --data synthetic; keys of the recipe come after --")

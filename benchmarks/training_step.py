@@ -7,7 +7,7 @@ weights, ResNet-50 and BERT-base by default, and compute the same losses; images
 Open-I's, and there is no dropout. The results that are compared are the losses and all gradients.
 
 The bound is the operations of the peer's encoders, padding and all, over those of real tokens alone; the
-loop's own cost is not in it. Gradients are allocated before the memory is measured.
+loop's own cost is not in it.
 """
 
 import argparse
@@ -20,13 +20,12 @@ from transformers import ResNetConfig
 from modeling_prd import PRDConfig, PRDModel
 from modeling_prd.losses_prd import local_contrastive_loss
 
-from .comparison import Run, Side, add_flags, compare, write_json
-from .encoders import bert_without_dropout
+from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
+from .encoders import bert_without_dropout, gradients
 from .local_loss_loop import loop_similarity
 from .model_flops import image_training_flops, text_training_flops
 from .openi_lengths import draw_lengths
 from .synthetic_pairs import synthetic_batch
-from .text_encoding import gradients
 
 _VOCABULARY = 30522
 _ALPHA = _BETA = 0.1
@@ -34,7 +33,7 @@ _TAU = 0.07
 
 
 def build_model(args: argparse.Namespace) -> PRDModel:
-    """Make a dual encoder of the shapes asked for, with its gradients allocated."""
+    """Make a dual encoder of the shapes asked for."""
     torch.manual_seed(0)
     vision = ResNetConfig(embedding_size=args.embedding, hidden_sizes=args.hidden_sizes, depths=args.depths)
     text = bert_without_dropout(_VOCABULARY, args.width, args.layers, args.heads)
@@ -47,10 +46,7 @@ def build_model(args: argparse.Namespace) -> PRDModel:
         beta=_BETA,
         temperature=_TAU,
     )
-    model = PRDModel(config).train().to(args.device, memory_format=torch.channels_last)
-    for weight in model.parameters():
-        weight.grad = torch.zeros_like(weight)
-    return model
+    return PRDModel(config).train().to(args.device, memory_format=torch.channels_last)
 
 
 def build_batch(args: argparse.Namespace, seed: int) -> dict[str, Tensor]:
@@ -65,7 +61,7 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
     model, batch = build_model(args), build_batch(args, seed)
 
     def run() -> list[Tensor]:
-        model.zero_grad(set_to_none=False)
+        model.zero_grad()
         if side == "ours":
             output = model(**batch)
             losses = [output.loss, output.loss_global, output.loss_local, output.loss_perturbation]
@@ -131,17 +127,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--batch", type=int, default=16, help="images and reports (default: %(default)s)")
-    parser.add_argument("--perturbations", type=int, default=9, help="of each report (default: %(default)s)")
-    parser.add_argument("--image_size", type=int, default=224, help="pixels (default: %(default)s)")
-    parser.add_argument("--embedding", type=int, default=64, help="of the ResNet (default: %(default)s)")
-    parser.add_argument("--hidden_sizes", type=int, nargs="+", default=[256, 512, 1024, 2048], help="of the ResNet")
-    parser.add_argument("--depths", type=int, nargs="+", default=[3, 4, 6, 3], help="of the ResNet")
-    parser.add_argument("--layers", type=int, default=12, help="of the BERT (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=768, help="of the BERT (default: %(default)s)")
-    parser.add_argument("--heads", type=int, default=12, help="of the BERT (default: %(default)s)")
+    parser.add_argument("--batch", type=positive, default=16, help="images and reports (default: %(default)s)")
+    parser.add_argument("--perturbations", type=positive, default=9, help="of each report (default: %(default)s)")
+    parser.add_argument("--image_size", type=positive, default=224, help="pixels (default: %(default)s)")
+    parser.add_argument("--embedding", type=positive, default=64, help="of the ResNet (default: %(default)s)")
+    parser.add_argument(
+        "--hidden_sizes", type=positive, nargs="+", default=[256, 512, 1024, 2048], help="of the ResNet"
+    )
+    parser.add_argument("--depths", type=positive, nargs="+", default=[3, 4, 6, 3], help="of the ResNet")
+    parser.add_argument("--layers", type=positive, default=12, help="of the BERT (default: %(default)s)")
+    parser.add_argument("--width", type=positive, default=768, help="of the BERT (default: %(default)s)")
+    parser.add_argument("--heads", type=positive, default=12, help="of the BERT (default: %(default)s)")
     add_flags(parser, batches=5, repeats=1)
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
+    if args.width % args.heads:
+        parser.error(f"--width {args.width} does not split into {args.heads} heads")
+    if len(args.hidden_sizes) != len(args.depths):
+        parser.error(f"--hidden_sizes has {len(args.hidden_sizes)} stages and --depths {len(args.depths)}")
     comparison = compare(build, args, bound=padded_over_real_flops, before=_small)
     print(f"batch {args.batch}, {args.perturbations} perturbations: {comparison.line()}")
     write_json(args.json, comparison)
