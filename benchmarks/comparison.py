@@ -217,7 +217,7 @@ def peak_of(run: Run, device: str) -> float:
 
 
 def _free_at_once() -> None:
-    """Have glibc give back what is freed, now and from now on: a peak is what is held, not what the allocator keeps."""
+    """Have glibc give back what is freed: a peak is then what is held, not what the allocator keeps."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, 65536)
         libc.malloc_trim(0)
@@ -234,14 +234,14 @@ def _resident_bytes(field: Literal["VmRSS", "VmHWM"]) -> int:
     return int(line.split()[1]) * 1024
 
 
-def positive(text: str) -> int:
-    """Read a whole number of at least 1, for a flag."""
+def positive(text: str, least: int = 1) -> int:
+    """Read a whole number of at least 1, or another, for a flag."""
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is below {least}")
     return value
 
 
@@ -269,7 +269,7 @@ def add_run_flags(parser: argparse.ArgumentParser, *, repeats: int, threads: int
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; a device that is not there, or a file in no folder, ends it before anything is measured."""
+    """Read the command line; a device or a folder that is not there ends it before anything is measured."""
     args = parser.parse_args(argv)
     try:
         torch.empty(1, device=args.device)

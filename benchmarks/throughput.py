@@ -311,7 +311,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures to this file, as one object")
     shapes = parser.add_argument_group("--data synthetic")
     for name, default in _SHAPES.items():
-        kind: dict[str, Any] = {"action": "store_true", "default": None} if default is False else {"type": positive}
+        kind: dict[str, Any] = (
+            {"action": "store_true", "default": None}
+            if default is False
+            else {"type": partial(positive, least=int(name != "workers"))}
+        )
         several: dict[str, Any] = {"nargs": "+"} if isinstance(default, list) else {}
         shapes.add_argument(f"--{name}", help=f"default: {default}", **kind, **several)
     parser.add_argument("recipe", nargs="*", help="keys of the recipe of --data DIR, after --")

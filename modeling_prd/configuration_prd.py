@@ -46,7 +46,8 @@ class PRDConfig(PreTrainedConfig):
         text_micro_batch_size: encode at most this many texts at once; None sets no limit. Texts are sorted by length
             and encoded in calls with little padding either way. Not used under `torch.compile` of the whole model.
         local_loss_memory_mb: what the local loss may keep for its gradient, in MB; what is beyond that is computed
-            twice. The blocks it computes at once take less than as much again. Not used under `torch.compile`.
+            twice. The blocks it computes at once take less than as much again, the matches of all words with all
+            images a few numbers each. Under `torch.compile` it keeps all, some numbers for each word and region.
         gather_negatives: in distributed training, contrast with the pairs of every process.
         classifier_dropout: share of the pooled vector that a fine-tuned classifier drops in training, 0 or above and
             below 1; [`PRDModel`] has no classifier.

@@ -128,8 +128,8 @@ def local_similarity(
         variant: `paper` or `gloria`.
         length_normalized: the `paper` variant's; `gloria` has none.
         attention_temperature, similarity_temperature: the `gloria` variant's.
-        memory_mb: what may be kept for the gradient, in MB; beyond it blocks are computed twice. Without effect under
-            `torch.compile`.
+        memory_mb: what may be kept for the gradient, in MB; beyond it blocks are computed twice. A few numbers for
+            each word and image come on top. Without effect under `torch.compile`.
 
     Returns:
         S, [B, T], before any temperature or logit scale.
@@ -139,37 +139,51 @@ def local_similarity(
     """
     check_words(word_mask)
     check_variant(variant)
-    matches_of = _padded_matches if torch.compiler.is_compiling() else _packed_matches
+    scale = similarity_temperature if variant == "gloria" else 1.0
+    scores_of = _padded_scores if torch.compiler.is_compiling() else _packed_scores
     with full_precision(image_regions):
-        matches = matches_of(  # [B, T, W]
-            upcast(image_regions), upcast(word_embeds), word_mask, variant, attention_temperature, memory_mb
+        scores = scores_of(  # [B, T]
+            upcast(image_regions), upcast(word_embeds), word_mask, variant, attention_temperature, scale, memory_mb
         )
-        if variant == "gloria":
-            matches = similarity_temperature * matches
-        scores = matches.masked_fill(~word_mask, -torch.inf).logsumexp(dim=-1)  # [B, T]
         if variant == "paper" and length_normalized:
             scores = scores - word_mask.sum(dim=-1).to(scores.dtype).log()
         return scores
 
 
-def _packed_matches(
-    regions: Tensor, words: Tensor, word_mask: Tensor, variant: str, attention_temperature: float, memory_mb: int
+def _packed_scores(
+    regions: Tensor,
+    words: Tensor,
+    word_mask: Tensor,
+    variant: str,
+    attention_temperature: float,
+    scale: float,
+    memory_mb: int,
 ) -> Tensor:
-    """Match the words [T, W, D] with the regions [B, M, D]: [B, T, W], 0 where there is no word."""
+    """Return log sum_k exp(scale * match) of regions [B, M, D] and the real ones of words [T, W, D]: [B, T]."""
+    report, _ = word_mask.nonzero(as_tuple=True)  # of each word: [N]
     lengths = word_mask.sum(dim=1).tolist()
-    matches = word_matches(regions, words[word_mask], lengths, variant, attention_temperature, memory_mb)  # [N, B]
-    padded = matches.new_zeros(*word_mask.shape, len(regions))
-    padded[word_mask] = matches
-    return padded.permute(2, 0, 1)
+    matches = scale * word_matches(regions, words[word_mask], lengths, variant, attention_temperature, memory_mb)
+    peaks = matches.new_full((len(word_mask), matches.shape[1]), -torch.inf)
+    peaks.scatter_reduce_(0, report[:, None].expand_as(matches), matches.detach(), "amax")  # [T, B]
+    sums = torch.zeros_like(peaks).index_add(0, report, (matches - peaks[report]).exp())
+    return (peaks + sums.log()).T
 
 
-def _padded_matches(
-    regions: Tensor, words: Tensor, word_mask: Tensor, variant: str, attention_temperature: float, memory_mb: int
+def _padded_scores(
+    regions: Tensor,
+    words: Tensor,
+    word_mask: Tensor,
+    variant: str,
+    attention_temperature: float,
+    scale: float,
+    memory_mb: int,
 ) -> Tensor:
-    """Match as `_packed_matches`, padding and all."""
+    """Return what `_packed_scores` does, of all words at once, padding and all."""
     attention, products = local_attention(regions, words, word_mask, variant, attention_temperature)
     matches = (attention * products).sum(dim=-1)  # v_k . w_k: [B, T, W]
-    return _context_cosine(matches, attention, regions, words) if variant == "gloria" else matches
+    if variant == "gloria":
+        matches = _context_cosine(matches, attention, regions, words)
+    return (scale * matches).masked_fill(~word_mask, -torch.inf).logsumexp(dim=-1)
 
 
 def _context_cosine(matches: Tensor, attention: Tensor, image_regions: Tensor, word_embeds: Tensor) -> Tensor:

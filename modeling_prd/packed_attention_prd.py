@@ -7,6 +7,7 @@ each length. The latter gives the states and the gradients of a padded call, as 
 on a GPU alone, and neither its result nor its speed has been measured here.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -20,6 +21,10 @@ try:
 except ImportError:  # a torch without it
     varlen = None  # type: ignore[assignment]
 
+# Earlier forms of it take neither.
+_HAS_VARLEN = (
+    varlen is not None and {"scale", "window_size"} <= inspect.signature(varlen.varlen_attn).parameters.keys()
+)
 _NAME = f"{__name__}.packed"  # a copy of this file, as remote code is, registers its own
 _ARCHITECTURES = ("bert", "roberta", "modernbert")  # those that the tests compare with a padded call
 
@@ -44,13 +49,17 @@ class Packing(NamedTuple):
 def can_pack(text_model: PreTrainedModel, device: torch.device) -> bool:
     """Return whether texts are encoded packed: on a GPU, by an architecture whose packing is tested.
 
-    On a CPU calls of like lengths are as fast, as their states stay in its cache. A compiled encoder would be compiled
-    again for every batch's lengths, and gradient checkpointing would repeat a layer's attention after the packing has
-    been left.
+    On a CPU calls of like lengths are as fast, as their states stay in its cache. Where attention is dropped out,
+    which `varlen_attn` cannot do, each length would be a call of its own in each layer. A compiled encoder would be
+    compiled again for every batch's lengths, and gradient checkpointing would repeat a layer's attention after the
+    packing has been left.
     """
     config = text_model.config
+    names = ("attention_probs_dropout_prob", "attention_dropout")
+    dropout = max(getattr(config, name, 0.0) for name in names) if text_model.training else 0.0
     return (
         device.type == "cuda"
+        and dropout == 0
         and config.model_type in _ARCHITECTURES
         and not getattr(config, "is_decoder", False)
         and config._attn_implementation == "sdpa"
@@ -170,7 +179,7 @@ def packed_attention(
 def _varlen_runs(query: Tensor) -> bool:
     """Whether flash attention takes vectors [tokens, heads, width]: on GPUs since Ampere, in half precision."""
     return (
-        varlen is not None
+        _HAS_VARLEN
         and query.is_cuda
         and query.dtype in (torch.float16, torch.bfloat16)
         and query.shape[-1] % 8 == 0

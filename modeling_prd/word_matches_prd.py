@@ -213,7 +213,8 @@ class _WordMatches(torch.autograd.Function):
     ) -> Tensor:
         form = _form(regions, words, variant, attention_temperature)
         matches = words.new_empty(len(words), len(regions))
-        kept: list[tuple[Tensor, ...] | None] = []
+        kept: list[Tensor] = []
+        counts = []  # kept tensors of each block
         for block in blocks:
             products = _products(regions, words, block)
             state = form.match(products, block)
@@ -223,23 +224,26 @@ class _WordMatches(torch.autograd.Function):
             matches[rows, block.images] = found
             size = sum(tensor.nbytes for tensor in (products, *state))
             kept_bytes -= size
-            kept.append((products, *state) if kept_bytes >= 0 else None)
-        ctx.save_for_backward(regions, words)
-        ctx.settings, ctx.blocks, ctx.kept = (variant, attention_temperature), blocks, kept
+            if kept_bytes >= 0:
+                kept += [products, *state]
+            counts.append(1 + len(state) if kept_bytes >= 0 else 0)
+        ctx.save_for_backward(regions, words, *kept)
+        ctx.settings, ctx.blocks, ctx.counts = (variant, attention_temperature), blocks, counts
         return matches
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        regions, words = ctx.saved_tensors
+        regions, words, *kept = ctx.saved_tensors
         form = _form(regions, words, *ctx.settings)
         region_gradient, word_gradient = torch.zeros_like(regions), torch.zeros_like(words)
-        for block, kept in zip(ctx.blocks, ctx.kept, strict=True):
-            if kept is None:
+        for block, count in zip(ctx.blocks, ctx.counts, strict=True):
+            if count:
+                products, *state = kept[:count]
+                del kept[:count]
+            else:
                 products = _products(regions, words, block)
                 state = form.match(products, block)
-            else:
-                products, *state = kept
             own = gradient[block.rows, block.images]
             if block.real is not None:
                 own = own * block.real[:, None]

@@ -46,7 +46,7 @@ def prepare_batch_norm(
             raise ValueError(
                 f"batch_norm: train, with {cause}, would normalise each part of a batch by itself "
                 f"({next(iter(layers))}): choose frozen (running statistics as they are) or sync (statistics of all "
-                "processes)"
+                "processes, by micro-batches)"
             )
         return
     if num_processes == 1:

@@ -8,13 +8,13 @@ weights. Those are the gradients of one pass, dropout included; batch normalisat
 """
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from modeling_prd import PRDOutput
+from modeling_prd.packed_attention_prd import is_compiled
 
 from .batch_norm import RunningStatistics, sees_other_processes
 
@@ -48,13 +48,19 @@ class GradientCache:
         Raises:
             ValueError: a process has fewer rows than another has micro-batches, where processes encode in step.
         """
-        micro_batches = self._split(batch)
+        micro_batches, parted = self._split(batch)
+        if not parted:
+            output = self.model(**batch)
+            self.accelerator.backward(output.loss)
+            return output.losses()
         statistics = RunningStatistics(self.model)
-        states, encoded = [], []
+        states: list[tuple[Tensor, Tensor | None]] = []
+        encoded: list[Batch] = []
         for micro_batch in micro_batches:
             states.append(_random_state(self.accelerator.device))
-            with torch.no_grad():
-                encoded.append(self.model(**micro_batch, encode_only=True))
+            with self._first_pass():
+                vectors = self.model(**micro_batch, encode_only=True)
+            encoded.append({name: vector.detach() for name, vector in vectors.items()})
             statistics.collect()
         losses, gradients = self._contrast(encoded, batch)
         del encoded
@@ -72,8 +78,13 @@ class GradientCache:
         statistics.settle()
         return losses
 
-    def _split(self, batch: Batch) -> list[Batch]:
-        """Micro-batches of like size, as many in every process."""
+    def _first_pass(self) -> AbstractContextManager:
+        """Without gradient, but where a compiled graph without gradient might drop out other numbers than one with."""
+        model = self.accelerator.unwrap_model(self.model)
+        return nullcontext() if is_compiled(model.text_model) or is_compiled(model.vision_model) else torch.no_grad()
+
+    def _split(self, batch: Batch) -> tuple[list[Batch], bool]:
+        """Micro-batches of like size, as many in every process, and whether any process has several."""
         rows = torch.tensor([len(batch["input_ids"])], device=self.accelerator.device)
         shares = self.accelerator.gather(rows).tolist()
         count = math.ceil(max(shares) / self.micro_batch_size)
@@ -85,9 +96,9 @@ class GradientCache:
             )
         own = min(count, shares[self.accelerator.process_index])
         pieces = {name: tensor.tensor_split(own) for name, tensor in batch.items()}
-        return [{name: split[place] for name, split in pieces.items()} for place in range(own)]
+        return [{name: split[place] for name, split in pieces.items()} for place in range(own)], count > 1
 
-    def _contrast(self, encoded: list[PRDOutput], batch: Batch) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
+    def _contrast(self, encoded: list[Batch], batch: Batch) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
         """The losses of all micro-batches' vectors, and the vectors' gradients, those of each micro-batch by name."""
         leaves = {name: _join([vectors[name] for vectors in encoded]) for name in _VECTORS if name in encoded[0]}
         if "temperature" in encoded[-1]:
@@ -119,10 +130,11 @@ def _join(parts: list[Tensor]) -> Tensor:
 
 def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Of the CPU and of the device."""
-    return torch.get_rng_state(), None if device.type == "cpu" else torch.get_device_module(device).get_rng_state()
+    of_device = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
+    return torch.get_rng_state(), of_device
 
 
 def _set_random_state(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
     torch.set_rng_state(state[0])
     if state[1] is not None:
-        torch.get_device_module(device).set_rng_state(state[1])
+        torch.get_device_module(device).set_rng_state(state[1], device)

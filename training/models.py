@@ -168,6 +168,7 @@ def build_model(arguments: ModelArguments, image_size: int, tokenizer: PreTraine
         model.set_attn_implementation({"text_config": arguments.attn_implementation})
     if arguments.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+        model.text_model.config.use_cache = False  # else it warns in each step, which breaks a compiled graph
     for encoder in frozen_encoders(arguments.freeze):
         model.get_submodule(encoder).requires_grad_(False)
     prefer_channels_last(model)

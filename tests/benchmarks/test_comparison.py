@@ -2,20 +2,21 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.comparison import Comparison, Run, Side, add_flags, compare, relative_difference, write_json
+from benchmarks.comparison import Comparison, Run, Side, add_flags, compare, parse, relative_difference, write_json
 from benchmarks.openi_lengths import REPORTS_BY_TOKENS, REPORTS_BY_WORDS, draw_lengths
 
 
 def _args(*flags: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_flags(parser, batches=2, repeats=3)
-    return parser.parse_args(["--threads", "1", "--device", "cpu", *flags])
+    return parse(parser, ["--threads", "1", "--device", "cpu", *flags])
 
 
 def hundred_megabytes_against_ten(args: argparse.Namespace, side: Side, seed: int) -> Run:
@@ -80,6 +81,30 @@ def test_a_difference_is_relative_to_the_peers_largest_value() -> None:
     ours = [torch.tensor([1.0, 2.0]), torch.tensor([100.0])]
     peer = [torch.tensor([1.0, 2.5]), torch.tensor([101.0])]
     assert relative_difference(ours, peer) == pytest.approx(0.2)
+
+
+def test_a_result_that_is_no_number_is_seen() -> None:
+    ones = [torch.ones(1), torch.ones(1)]
+    assert math.isnan(relative_difference([torch.ones(1), torch.tensor([math.nan])], ones))
+    assert relative_difference([torch.zeros(1)], [torch.zeros(1)]) == 0
+    assert relative_difference([torch.ones(1)], [torch.zeros(1)]) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--repeats", "0"], "0 is below 1"),
+        (["--batches", "x"], "'x' is no whole number"),
+        (["--device", "nowhere"], "--device nowhere is not available here"),
+        (["--json", "no/folder/figures.json"], "--json no/folder/figures.json lies in no folder"),
+    ],
+)
+def test_bad_flags_end_before_anything_is_measured(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        _args(*flags)
+    assert words in capsys.readouterr().err
 
 
 def test_drawn_lengths_are_those_of_the_corpus() -> None:

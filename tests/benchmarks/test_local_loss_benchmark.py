@@ -20,4 +20,4 @@ def test_both_sides_have_the_same_loss_and_gradients(tmp_path: Path, capsys: pyt
 def test_a_size_below_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--batch", "0"])
-    assert "at least 1" in capsys.readouterr().err
+    assert "--batch: 0 is below 1" in capsys.readouterr().err

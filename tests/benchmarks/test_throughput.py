@@ -1,6 +1,7 @@
 """The throughput benchmark runs from end to end at tiny size, and counts what it says."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,24 @@ def test_synthetic_batches_are_measured(tmp_path: Path) -> None:
     assert 0 < figures["mfu_text"] < 1
 
 
+def test_a_slow_loader_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = _measure(tmp_path / "fast.json", *TINY)["waiting_share"]
+    make = SyntheticBatches.__getitem__
+
+    def slowly(batches: SyntheticBatches, index: int) -> dict[str, torch.Tensor]:
+        time.sleep(1)
+        return make(batches, index)
+
+    monkeypatch.setattr(SyntheticBatches, "__getitem__", slowly)
+    slow = _measure(tmp_path / "slow.json", *TINY)
+    assert slow["waiting_share"] > fast
+    assert slow["waiting_share"] * slow["seconds_per_step"] == pytest.approx(1, rel=0.3)
+
+
 def test_batches_are_measured_by_micro_batches(tmp_path: Path) -> None:
-    assert _measure(tmp_path / "out.json", *TINY, "--micro_batch_size", "2")["images_per_second"] > 0
+    figures = _measure(tmp_path / "out.json", *TINY, "--micro_batch_size", "2", "--peak_tflops", "1")
+    assert 0 < figures["mfu_step"] < 1
+    assert figures["mfu_text"] is None
 
 
 def test_a_dataset_is_measured_by_its_recipe(tmp_path: Path) -> None:

@@ -43,13 +43,16 @@ MUTATIONS = {
         "(attention_temperature * over_words).softmax(dim=-2)",
     ),
     # similarity
-    "similarity temperature dropped": ("similarity_temperature * matches", "matches"),
-    "padding scored": ("matches.masked_fill(~word_mask, -torch.inf).logsumexp", "matches.logsumexp"),
-    "word mask inverted": ("matches.masked_fill(~word_mask", "matches.masked_fill(word_mask"),
+    "similarity temperature dropped": ('similarity_temperature if variant == "gloria"', '1.0 if variant == "gloria"'),
+    "padding scored": ("matches).masked_fill(~word_mask, -torch.inf).logsumexp", "matches).logsumexp"),
+    "word mask inverted": ("matches).masked_fill(~word_mask", "matches).masked_fill(word_mask"),
     "length added": ("scores = scores - word_mask", "scores = scores + word_mask"),
     "length normalization unused": ('if variant == "paper" and length_normalized', "if False"),
     "length normalization of gloria": ('if variant == "paper" and length_normalized', "if length_normalized"),
-    "reports and images exchanged": ("padded.permute(2, 0, 1)", "padded.permute(2, 0, 1).flip(1)"),
+    "reports and images exchanged": ("(peaks + sums.log()).T", "(peaks + sums.log()).T.flip(1)"),
+    "words of other reports": ("index_add(0, report,", "index_add(0, report.flip(0),"),
+    "packed scale dropped": ("matches = scale * word_matches(", "matches = word_matches("),
+    "peak not subtracted": ("(matches - peaks[report])", "matches"),
     # the padded form
     "match sign": ("matches = (attention * products)", "matches = -(attention * products)"),
     "attention left out of the match": ("(attention * products).sum(dim=-1)", "products.sum(dim=-1)"),
@@ -127,9 +130,9 @@ def the_padded_form_is_the_packed(losses: ModuleType) -> None:
     regions, words = torch.randn(3, 4, 5, generator=generator), torch.randn(2, 6, 5, generator=generator)
     mask = torch.arange(6) < torch.tensor([6, 3])[:, None]
     for variant in ("paper", "gloria"):
-        padded = losses._padded_matches(regions, words, mask, variant, 4.0, 1)
-        packed = losses._packed_matches(regions, words, mask, variant, 4.0, 1)
-        torch.testing.assert_close(padded.masked_fill(~mask, 0), packed)
+        padded = losses._padded_scores(regions, words, mask, variant, 4.0, 5.0, 1)
+        packed = losses._packed_scores(regions, words, mask, variant, 4.0, 5.0, 1)
+        torch.testing.assert_close(padded, packed)
 
 
 def _fails(check: Callable[[ModuleType], None], module: ModuleType) -> bool:

@@ -109,11 +109,14 @@ def test_packing_is_for_gpus_and_tested_architectures_with_their_default_attenti
     assert can_pack(text_model("bert"), CUDA)
     assert can_pack(tiny_model("vit_modernbert").text_model, CUDA)
     assert not can_pack(text_model("bert"), torch.device("cpu"))
-    renamed, eager, decoder, compiled, checkpointed = (text_model("bert") for _ in range(5))
+    renamed, eager, decoder, compiled, checkpointed, dropping = (text_model("bert") for _ in range(6))
     renamed.config.model_type = "electra"
     eager.config._attn_implementation = "eager"
     decoder.config.is_decoder = True
     compiled.encoder.layer[1].compile()
     checkpointed.gradient_checkpointing_enable()
-    for model in (renamed, eager, decoder, compiled, checkpointed):
+    dropping.config.attention_probs_dropout_prob = 0.1
+    assert can_pack(dropping, CUDA)
+    dropping.train()
+    for model in (renamed, eager, decoder, compiled, checkpointed, dropping):
         assert not can_pack(model, CUDA)

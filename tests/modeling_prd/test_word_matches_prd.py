@@ -1,8 +1,12 @@
 """Whatever the blocks, matches and their gradients are those of the loop with full contexts, in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.local_loss_loop import loop_similarity
 from modeling_prd import losses_prd, word_matches_prd
@@ -64,7 +68,7 @@ def test_a_second_backward_pass_gives_the_same_gradients() -> None:
 def test_the_compiled_form_gives_the_same_scores_and_gradients(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = _inputs(7)
     packed = _with_gradients(losses_prd.local_similarity(*inputs, MASK, variant), *inputs)
-    monkeypatch.setattr(losses_prd, "_packed_matches", losses_prd._padded_matches)
+    monkeypatch.setattr(losses_prd, "_packed_scores", losses_prd._padded_scores)
     padded = _with_gradients(losses_prd.local_similarity(*inputs, MASK, variant), *inputs)
     for one, other in zip(packed, padded, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
@@ -79,7 +83,7 @@ def test_words_and_contexts_without_length_have_the_gradients_of_the_padded_form
         regions[1] = 0
         words[0, 1] = 0
     packed = _with_gradients(losses_prd.local_similarity(regions, words, MASK, variant), regions, words)
-    monkeypatch.setattr(losses_prd, "_packed_matches", losses_prd._padded_matches)
+    monkeypatch.setattr(losses_prd, "_packed_scores", losses_prd._padded_scores)
     padded = _with_gradients(losses_prd.local_similarity(regions, words, MASK, variant), regions, words)
     for one, other in zip(packed, padded, strict=True):
         assert one.isfinite().all()
@@ -109,3 +113,29 @@ def test_nothing_is_kept_where_there_is_no_gradient(monkeypatch: pytest.MonkeyPa
         losses_prd.local_similarity(*inputs, MASK)
     losses_prd.local_similarity(*(tensor.detach() for tensor in inputs), MASK)
     assert kept == [1024 * 10**6, 0, 0]
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that was computed."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and leaf._base is None]
+        self.largest = max([self.largest, *sizes])
+        return result
+
+
+@pytest.mark.parametrize("variant", ["paper", "gloria"])
+def test_no_tensor_is_larger_than_the_memory_allows(variant: str) -> None:
+    mask = torch.arange(30) < torch.tensor([3] + [30] * 63)[:, None]
+    regions, words = torch.randn(64, 16, 8), torch.randn(64, 30, 8)
+    largest = {}
+    for memory_mb in (1, 1000):
+        with LargestTensor() as noted:
+            inputs = regions.clone().requires_grad_(), words.clone().requires_grad_()
+            losses_prd.local_similarity(*inputs, mask, variant, memory_mb=memory_mb).sum().backward()
+        largest[memory_mb] = noted.largest
+    assert largest[1] < 1_000_000
+    assert largest[1000] > 7_000_000  # one number for each word, image and region

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.fx.experimental._config
-from tiny_models import bert_config, resnet_config, tiny_batch
+from tiny_models import IMAGE_SIZE, bert_config, resnet_config, tiny_batch
 from torch._dynamo.utils import counters
 
 from modeling_prd import PRDConfig, PRDModel
+from training.arguments import ModelArguments
 from training.compilation import compile_parts
+from training.models import build_model, build_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -50,5 +52,23 @@ def test_each_part_is_one_graph_for_batches_of_all_sizes() -> None:
         one = tiny_batch()["input_ids"][:1]  # a single text, without padding
         features = [model.get_text_features(one).pooler_output for model in (compiled, plain)]
         torch.testing.assert_close(*features)
+    assert counters["stats"]["unique_graphs"] == 3
+    assert not counters["graph_break"]
+
+
+def test_checkpointed_encoders_are_one_graph_each() -> None:
+    tokenizer = build_tokenizer(["the lungs are clear"], vocab_size=200, max_length=32)
+    text = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {"model_type": "vit", "patch_size": 16, "hidden_size": 16, "num_hidden_layers": 1}
+    arguments = ModelArguments(
+        vision_config={**vision, "num_attention_heads": 2, "intermediate_size": 16},
+        text_config={**text, "intermediate_size": 16, "max_position_embeddings": 32},
+        vision_pooling="mean",
+        projection_dim=8,
+        gradient_checkpointing=True,
+    )
+    model = build_model(arguments, IMAGE_SIZE, tokenizer).train()
+    compile_parts(model, backend="eager")
+    model(**tiny_batch()).loss.backward()
     assert counters["stats"]["unique_graphs"] == 3
     assert not counters["graph_break"]

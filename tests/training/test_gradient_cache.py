@@ -64,6 +64,40 @@ def test_the_random_state_goes_on_as_after_one_pass_over_the_micro_batches():
     assert torch.rand(1) == expected
 
 
+def test_a_batch_no_larger_than_a_micro_batch_is_encoded_once():
+    model, batch = _with_dropout().eval(), joined_batch()
+    calls: list[int] = []
+    model.text_model.register_forward_pre_hook(lambda *_: calls.append(1))
+    found = GradientCache(Accelerator(cpu=True), model, ROWS).backward(batch)
+    in_one_pass = len(calls)
+    torch.testing.assert_close(found, model(**batch).losses())
+    assert len(calls) == 2 * in_one_pass  # the last line's are as many
+
+
+def test_the_first_pass_of_a_compiled_encoder_is_by_the_graph_of_the_second():
+    model = _with_dropout()
+    with_gradient: list[bool] = []
+    model.text_model.register_forward_pre_hook(lambda *_: with_gradient.append(torch.is_grad_enabled()))
+    GradientCache(Accelerator(cpu=True), model, 3).backward(joined_batch())
+    assert set(with_gradient) == {False, True}
+    with_gradient.clear()
+    model.vision_model.compile(backend="eager")
+    GradientCache(Accelerator(cpu=True), model, 3).backward(joined_batch())
+    assert set(with_gradient) == {True}
+
+
+def test_the_random_state_of_a_gpu_is_kept_too(monkeypatch: pytest.MonkeyPatch):
+    states = [torch.tensor([1])]
+    gpu = SimpleNamespace(
+        get_rng_state=lambda device: states[-1], set_rng_state=lambda state, device: states.append(state)
+    )
+    monkeypatch.setattr(torch, "get_device_module", lambda device: gpu)
+    kept = gradient_cache._random_state(torch.device("cuda:1"))
+    states.append(torch.tensor([2]))
+    gradient_cache._set_random_state(torch.device("cuda:1"), kept)
+    assert states[-1].item() == 1
+
+
 def test_a_frozen_encoder_gets_no_gradient_and_the_rest_the_same():
     model, batch = _with_dropout().eval(), joined_batch()
     GradientCache(Accelerator(cpu=True), model, 3).backward(batch)
