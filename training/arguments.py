@@ -112,8 +112,10 @@ class ModelArguments:
             of a micro-batch each, which is not exactly one pass, and the running statistics move once.
         gradient_checkpointing: trade compute for memory in the encoders that can (transformers' ResNet cannot).
         attn_implementation: of the text encoder, as transformers names them; by default transformers' choice.
-        text_micro_batch_size: encode at most so many texts at once; None (null) sets no limit.
-        local_loss_memory_mb: what the local loss may keep for its gradient, in MB; the rest is computed twice.
+        text_micro_batch_size: encode at most so many texts at once; None (null) sets no limit. Not with FSDP, which
+            encodes all in one padded call unless they are packed.
+        local_loss_memory_mb: what the local loss may keep for its gradient, in MB; the rest is computed twice. Not
+            under `compile`, which keeps all.
         compile: compile the encoders and the losses with torch.compile, each as one graph; not with FSDP.
     """
 

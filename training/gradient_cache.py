@@ -79,7 +79,7 @@ class GradientCache:
         return losses
 
     def _first_pass(self) -> AbstractContextManager:
-        """Without gradient, but where a compiled graph without gradient might drop out other numbers than one with."""
+        """Without gradient, but of compiled encoders: the graph of the second pass drops out what the second does."""
         model = self.accelerator.unwrap_model(self.model)
         return nullcontext() if is_compiled(model.text_model) or is_compiled(model.vision_model) else torch.no_grad()
 
