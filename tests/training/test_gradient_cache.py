@@ -33,7 +33,7 @@ def test_gradients_are_those_of_one_pass(encoders: str, losses: str):
 
 def test_gradients_of_two_processes_that_accumulate_are_those_of_one_pass_over_the_joined_batches(tmp_path: Path):
     cases = [{**case, "batches": BATCHES, "micro_batch_size": 2} for case in CASES]
-    torch.multiprocessing.spawn(run, (cases, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.start_processes(run, (cases, str(tmp_path)), nprocs=2, start_method="forkserver")
     processes = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]
     for place, case in enumerate(CASES):
         expected = one_pass([shares[0] + shares[1] for shares in BATCHES], **case)
