@@ -15,4 +15,4 @@ if worker is not None and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
-set_forkserver_preload(["train", "finetune", "datasets_scripts.__main__"])
+set_forkserver_preload(["train", "finetune", "datasets_scripts.chexpert", "spacy"])

@@ -1,9 +1,6 @@
 """Small records, and datasets read back, for the tests of `datasets_scripts`."""
 
 import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,10 +59,3 @@ def licence_in(folder: Path) -> tuple[str | None, ...]:
     """The licence of a dataset's card as the Hub's client reads it: its identifier there, its name, its link."""
     data = DatasetCard.load(folder / "README.md", ignore_metadata_errors=False).data
     return tuple(data.get(field) for field in ("license", "license_name", "license_link"))
-
-
-def run_script(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python code in a process of its own, which it may kill; the tests' helpers can be imported there."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
-    command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

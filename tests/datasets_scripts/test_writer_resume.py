@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_helpers import INFO, file_hashes, grey_image, image_ids, load, record, run_script
+from dataset_helpers import INFO, file_hashes, grey_image, image_ids, load, record
 from PIL import Image
+from processes import run
 
+from datasets_scripts import shards
 from datasets_scripts.perturbations import ReportPerturber
 from datasets_scripts.schema import Record
 from datasets_scripts.tagging import PartOfSpeechTagger
@@ -77,20 +79,13 @@ def interrupted(tmp_path: Path, perturber: ReportPerturber, monkeypatch: pytest.
     return tmp_path / "out"
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import datasets_scripts.shards
-from datasets_scripts.perturbations import ReportPerturber
-from test_writer_resume import build, corpus
+def build_killed_at(image_id: str, out: Path) -> None:
+    def kill(reached: str) -> None:
+        if reached == image_id:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def kill(reached):
-    if reached == sys.argv[2]:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-datasets_scripts.shards._IMAGES_AHEAD = 1
-build(Path(sys.argv[1]), ReportPerturber(seed=0), corpus(kill))
-"""
+    shards._IMAGES_AHEAD = 1
+    build(out, ReportPerturber(seed=0), corpus(kill))
 
 
 @pytest.mark.slow
@@ -99,12 +94,10 @@ def test_the_third_run_after_two_kills_ends_with_the_bytes_of_one_that_was_never
 ) -> None:
     out = tmp_path / "out"
 
-    def run(killed_at: str) -> int:
-        return run_script(KILLED, str(out), killed_at).returncode
-
-    assert [run("validation-2"), run("train-6")] == [-signal.SIGKILL, -signal.SIGKILL]
+    for image_id in ("validation-2", "train-6"):
+        assert run(build_killed_at, image_id, out).statuses == [-signal.SIGKILL]
     assert not out.exists()
-    assert run("none") == 0
+    assert run(build_killed_at, "none", out).statuses == [0]
     assert file_hashes(out) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

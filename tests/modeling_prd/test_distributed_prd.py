@@ -22,7 +22,9 @@ SHARES = {"even": [[0, 2], [1, 3]], "uneven": [[0, 2, 3], [1]]}
 def steps(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What each of two processes got, for each sharing of the rows and each of the settings."""
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.start_processes(run, (list(SHARES.values()), SETTINGS, str(folder)), nprocs=2, start_method="forkserver")
+    torch.multiprocessing.start_processes(
+        run, (list(SHARES.values()), SETTINGS, str(folder)), nprocs=2, start_method="forkserver"
+    )
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 

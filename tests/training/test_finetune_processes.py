@@ -1,28 +1,21 @@
 """Fine-tuning by two processes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from finetune_helpers import metrics, run_finetune, save_clip, save_prd, write_images, write_mednli
+from processes import launch
 from safetensors.torch import load_file
 
 import finetune
 
-ROOT = Path(finetune.__file__).parent
-
 
 def finetune_by_two(*arguments: Any) -> None:
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "finetune.py"]
-    command += ["--n_bootstrap", "50", "--cpu_threads", "1", *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
+    ended = launch(finetune.main, ["--n_bootstrap", 50, "--cpu_threads", 1, *arguments])
+    assert ended.statuses == [0, 0], ended.stderr[-3000:]
 
 
 def test_two_processes_come_to_the_weights_and_numbers_of_one_on_batches_twice_as_large(tmp_path: Path):

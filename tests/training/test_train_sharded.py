@@ -1,37 +1,26 @@
 """Two processes that share out the weights (FSDP) train what one process trains on the joined batch."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from processes import launch
 from run_helpers import LOSSES, history, refused, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE, VIT
 
 import train
 
-ROOT = Path(train.__file__).parent
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
 CHANGES = {"vision_config": VIT, "vision_pooling": "mean", "learn_temperature": True, "max_steps": 4, "save_steps": 2}
 
 
-def _launch(recipe: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `train.py` in two processes on the CPU."""
-    surroundings = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    return subprocess.run(
-        [*command, "train.py", "--config", str(recipe), *flags],
-        cwd=ROOT,
-        env=surroundings | environment,
-        capture_output=True,
-        text=True,
-    )
+def _launch(recipe: Path, *flags: str) -> None:
+    ended = launch(train.main, ["--config", recipe, *flags], **FSDP)
+    assert ended.statuses == [0, 0], ended.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +30,7 @@ def sharded_run(phantom_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     recipe = run.with_suffix(".yaml")
     settings: dict[str, Any] = {**TINY_RECIPE, **CHANGES, "batch_size": 4}
     recipe.write_text(yaml.safe_dump({**settings, "data": str(phantom_dir), "output_dir": str(run)}))
-    result = _launch(recipe, **FSDP)
-    assert result.returncode == 0, result.stderr[-3000:]
+    _launch(recipe)
     return recipe, run
 
 
@@ -66,8 +54,7 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_interrupted(sha
     weights, lines = load_file(run / "model.safetensors"), history(run)
     shutil.rmtree(run / "checkpoints" / "step-4")
     (run / "model.safetensors").unlink()
-    result = _launch(recipe, "--resume", "auto", **FSDP)
-    assert result.returncode == 0, result.stderr[-3000:]
+    _launch(recipe, "--resume", "auto")
     resumed = load_file(run / "model.safetensors")
     assert all(torch.equal(resumed[name], weight) for name, weight in weights.items())
     assert history(run) == lines
