@@ -176,7 +176,7 @@ def peak_memory_mb(
 ) -> float:
     """Return the peak memory of one run of a side in MB, less what was held before it, in a process of its own."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(
+    process = multiprocessing.get_context("forkserver").Process(
         target=_measure, args=(build, args, side, before, seed, sender)
     )
     process.start()

@@ -103,7 +103,9 @@ def compare_processes(args: argparse.Namespace) -> Comparison:
     expected = [gradient.clone() for gradient in step_gradients(model, batch)]
     alone = statistics.median(seconds(lambda: step_gradients(model, batch), args.device) for _ in range(args.repeats))
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_be_process, (args, folder), nprocs=_PROCESSES)
+        torch.multiprocessing.start_processes(
+            _be_process, (args, folder), nprocs=_PROCESSES, start_method="forkserver"
+        )
         shares = [torch.load(Path(folder) / f"process{rank}.pt") for rank in range(_PROCESSES)]
     # A step is done when the slowest is.
     together = statistics.median(max(times) for times in zip(*(share[0] for share in shares), strict=True))
