@@ -86,6 +86,10 @@ def compare(
     """
     _prepare(args)
     sides: tuple[Side, ...] = ("ours",) if args.without_peer else ("ours", "peer")
+    bounds = [bound(args, seed) for seed in range(args.batches)] if bound is not None else []
+    typical = bounds.index(statistics.median_low(bounds)) if bounds else 0
+    # First: afterwards this process holds what its largest batch took.
+    peaks = {side: peak_memory_mb(build, args, side, before, typical) for side in sides}
     taken: dict[Side, list[float]] = {side: [] for side in sides}
     differences = []
     if before is not None:
@@ -107,16 +111,14 @@ def compare(
             taken[side].append(statistics.median(timings[side]))
         del runs
         gc.collect()
-    bounds = [bound(args, seed) for seed in range(args.batches)] if bound is not None else []
-    typical = bounds.index(statistics.median_low(bounds)) if bounds else 0
     with_peer = "peer" in sides
     return Comparison(
         ratio=statistics.median(map(truediv, taken["peer"], taken["ours"])) if with_peer else None,
         bound=statistics.median(bounds) if bounds else None,
         ours_seconds=statistics.median(taken["ours"]),
         peer_seconds=statistics.median(taken["peer"]) if with_peer else None,
-        ours_peak_mb=peak_memory_mb(build, args, "ours", before, typical),
-        peer_peak_mb=peak_memory_mb(build, args, "peer", before, typical) if with_peer else None,
+        ours_peak_mb=peaks["ours"],
+        peer_peak_mb=peaks.get("peer"),
         max_relative_difference=_largest(differences) if with_peer else None,
     )
 
