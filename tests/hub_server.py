@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub: the part of its HTTP interface that uploads, downloads and streams use.
 
 It holds models, datasets and Spaces, keeps everything in memory, has one branch and speaks to the real clients: run
-them in a process with `client_environment`.
+them in a process with `client_environment`, or, if they but upload, in this one with `uploads_to`.
 """
 
 import base64
@@ -17,6 +17,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from huggingface_hub import close_session, constants
 
 LARGE_FILES = (".safetensors", ".parquet", ".bin", ".pt")
 
@@ -227,6 +230,18 @@ def running_hub() -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def uploads_to(hub: Hub) -> Iterator[None]:
+    """Lets this process take `hub` for the Hub in uploads; downloads keep the address of their import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", hub.address)
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        patch.setenv("HF_TOKEN", "hf_test")
+        yield
+    close_session()  # its connections would outlive the hub
 
 
 def client_environment(hub: Hub, home: Path, **variables: str) -> dict[str, str]:

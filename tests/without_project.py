@@ -33,10 +33,11 @@ class Accuracy(evaluate.Metric):
 """A metric's file: by name, `evaluate` would ask the Hub for it."""
 
 
-def run_without_project(script: str, folder: Path, *arguments: str) -> str:
-    """Runs a script in a folder and returns what it prints."""
+def run_without_project(script: str, folder: Path, *arguments: str, **variables: str) -> str:
+    """Runs a script in a folder, offline unless the variables say otherwise, and returns what it prints."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
+    environment |= variables
     process = subprocess.run(
         [sys.executable, "-I", "-c", _BLOCK.format(packages=_PACKAGES) + script, *arguments],
         cwd=folder,

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from dataset_helpers import INFO, load, record
-from hub_server import Hub, client_environment, running_hub
+from hub_server import Hub, client_environment, running_hub, uploads_to
 
-import datasets_scripts
 from datasets_scripts import __main__ as cli
 from datasets_scripts import push_command
 from datasets_scripts.perturbations import ReportPerturber
@@ -21,7 +20,6 @@ from datasets_scripts.physionet import PHYSIONET_LICENCE, licence_page
 from datasets_scripts.push_command import publication_notice
 from datasets_scripts.writer import write_dataset
 
-ROOT = Path(datasets_scripts.__file__).parent.parent
 LICENCE = "cc-by-nc-nd-4.0"
 
 
@@ -49,10 +47,9 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def push(hub: Hub, home: Path, *arguments: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "datasets_scripts", "push", *arguments]
-    environment = client_environment(hub, home)
-    return subprocess.run(command, cwd=ROOT, env=environment, input=answer, capture_output=True, text=True)
+def push(hub: Hub, *arguments: str) -> int:
+    with uploads_to(hub):
+        return cli.main(["push", *arguments])
 
 
 def run_client(hub: Hub, home: Path, code: str) -> Any:
@@ -63,10 +60,11 @@ def run_client(hub: Hub, home: Path, code: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_pushed_folder_is_private_and_is_the_card_with_the_files_it_names(pairs_dir: Path, hub: Hub, tmp_path: Path):
-    result = push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/pairs")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout == f"{hub.address}/datasets/org/pairs\n"
+def test_a_pushed_folder_is_private_and_is_the_card_with_the_files_it_names(
+    pairs_dir: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+):
+    assert push(hub, str(pairs_dir), "--repo_id", "org/pairs") == 0
+    assert capsys.readouterr().out == f"{hub.address}/datasets/org/pairs\n"
     repository = hub.repositories["datasets/org/pairs"]
     assert repository.private
     shards = sorted(path.relative_to(pairs_dir).as_posix() for path in pairs_dir.glob("data/*.parquet"))
@@ -77,7 +75,7 @@ def test_a_pushed_folder_is_private_and_is_the_card_with_the_files_it_names(pair
 def test_a_pushed_dataset_loads_by_its_id_whole_and_streamed_with_no_code_of_ours(
     pairs_dir: Path, hub: Hub, tmp_path: Path
 ):
-    push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/pairs")
+    push(hub, str(pairs_dir), "--repo_id", "org/pairs")
     code = """
 import json
 from datasets import load_dataset
@@ -106,10 +104,10 @@ print(json.dumps(rows))
 def test_a_dataset_with_fewer_shards_leaves_none_of_the_old_ones_behind(
     pairs_dir: Path, hub: Hub, tmp_path: Path, perturber: ReportPerturber
 ):
-    push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/pairs")
+    push(hub, str(pairs_dir), "--repo_id", "org/pairs")
     before = set(hub.repositories["datasets/org/pairs"].files)
     smaller = write(tmp_path / "smaller", perturber, images=1)
-    assert push(hub, tmp_path, str(smaller), "--repo_id", "org/pairs").returncode == 0
+    assert push(hub, str(smaller), "--repo_id", "org/pairs") == 0
     after = set(hub.repositories["datasets/org/pairs"].files)
     assert after == {path.relative_to(smaller).as_posix() for path in smaller.rglob("*") if path.is_file()}
     assert len(after) == len(before) - 2
@@ -139,12 +137,14 @@ def test_public_shows_licence_and_source_and_waits_for_yes(
         assert err == "nothing was uploaded\n"
 
 
-def test_yes_on_the_command_line_answers_and_a_private_push_asks_nothing(pairs_dir: Path, hub: Hub, tmp_path: Path):
-    result = push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/open", "--public", "--yes")
-    assert result.returncode == 0, result.stderr
-    assert "forbids" in result.stdout
+def test_yes_on_the_command_line_answers_and_a_private_push_asks_nothing(
+    pairs_dir: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+):
+    assert push(hub, str(pairs_dir), "--repo_id", "org/open", "--public", "--yes") == 0
+    assert "forbids" in capsys.readouterr().out
     assert not hub.repositories["datasets/org/open"].private
-    assert "licence" not in push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/closed").stdout
+    assert push(hub, str(pairs_dir), "--repo_id", "org/closed") == 0
+    assert "licence" not in capsys.readouterr().out
 
 
 def test_a_licence_is_put_into_words():
@@ -177,14 +177,19 @@ def test_a_data_use_agreement_is_named_and_linked_and_said_to_forbid_publishing(
     ("public_before", "arguments", "word"), [(True, [], "--public"), (False, ["--public", "--yes"], "private")]
 )
 def test_a_repository_of_the_other_visibility_is_refused_and_left_as_it_is(
-    pairs_dir: Path, hub: Hub, tmp_path: Path, public_before: bool, arguments: list[str], word: str
+    pairs_dir: Path,
+    hub: Hub,
+    capsys: pytest.CaptureFixture[str],
+    public_before: bool,
+    arguments: list[str],
+    word: str,
 ):
     hub.create({"organization": "org", "name": "pairs", "type": "dataset", "private": not public_before})
-    result = push(hub, tmp_path, str(pairs_dir), "--repo_id", "org/pairs", *arguments)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert "org/pairs" in result.stderr
-    assert word in result.stderr
+    assert push(hub, str(pairs_dir), "--repo_id", "org/pairs", *arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "org/pairs" in err
+    assert word in err
     repository = hub.repositories["datasets/org/pairs"]
     assert repository.files == {}
     assert repository.private is not public_before

@@ -1,28 +1,26 @@
 """`python -m evaluate_suite push`: the metric as a Space, and back through `evaluate.load`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from hub_server import client_environment, running_hub
+from hub_server import client_environment, running_hub, uploads_to
+from without_project import run_without_project
 
-import evaluate_suite
 from evaluate_suite.__main__ import main
 from evaluate_suite.structure_accuracy.structure_accuracy import structure_scores
 
-ROOT = Path(evaluate_suite.__file__).parent.parent
-PUSH = [sys.executable, "-m", "evaluate_suite", "push", "structure_accuracy", "--repo_id", "org/structure_accuracy"]
+PUSH = ["push", "structure_accuracy", "--repo_id", "org/structure_accuracy"]
 
 
-def test_a_pushed_metric_is_a_private_space_that_evaluate_loads_by_its_id(tmp_path: Path):
+def test_a_pushed_metric_is_a_private_space_that_evaluate_loads_by_its_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     with running_hub() as hub:
-        environment = client_environment(hub, tmp_path)
-        pushed = subprocess.run(PUSH, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert pushed.returncode == 0, pushed.stderr
-        assert pushed.stdout == f"{hub.address}/spaces/org/structure_accuracy\n"
+        with uploads_to(hub):
+            assert main(PUSH) == 0
+        assert capsys.readouterr().out == f"{hub.address}/spaces/org/structure_accuracy\n"
         space = hub.repositories["spaces/org/structure_accuracy"]
         assert space.private
         assert space.sdk == "gradio"
@@ -35,24 +33,21 @@ def test_a_pushed_metric_is_a_private_space_that_evaluate_loads_by_its_id(tmp_pa
             "metric = evaluate.load('org/structure_accuracy')\n"
             "print(json.dumps(metric.compute(predictions=[[0.9, 0.2, 0.1], [0.3, 0.3, 0.1]], references=[0, 0])))\n"
         )
-        loaded = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert loaded.returncode == 0, loaded.stderr[-3000:]
+        loaded = run_without_project(code, tmp_path, **client_environment(hub, tmp_path))
     expected = structure_scores([[0.9, 0.2, 0.1], [0.3, 0.3, 0.1]], [0, 0])
-    assert json.loads(loaded.stdout) == expected
+    assert json.loads(loaded) == expected
 
 
-def test_a_public_space_is_only_pushed_to_when_told(tmp_path: Path):
-    with running_hub() as hub:
-        environment = client_environment(hub, tmp_path)
-        assert subprocess.run([*PUSH, "--public"], cwd=ROOT, env=environment, check=True)
+def test_a_public_space_is_only_pushed_to_when_told(capsys: pytest.CaptureFixture[str]):
+    with running_hub() as hub, uploads_to(hub):
+        assert main([*PUSH, "--public"]) == 0
         space = hub.repositories["spaces/org/structure_accuracy"]
         assert not space.private
-        refused = subprocess.run(PUSH, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: 'org/structure_accuracy' is there and public")
-    assert refused.stderr.count("\n") == 1
+        capsys.readouterr()
+        assert main(PUSH) == 2
+    refused = capsys.readouterr().err
+    assert refused.startswith("error: 'org/structure_accuracy' is there and public")
+    assert refused.count("\n") == 1
     assert space.commits == 1
 
 
