@@ -12,12 +12,13 @@ import datasets
 import pytest
 import torch
 from datasets import Dataset
-from hub_server import client_environment, running_hub
+from hub_server import client_environment, running_hub, uploads_to
 from run_helpers import LOSSES, history, refused, train_killed_at, trained_losses
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 import train
+from datasets_scripts.__main__ import main as datasets_scripts
 from training.arguments import DataArguments
 from training.data import load_pairs, split_digest, training_texts
 from training.errors import InputError
@@ -151,16 +152,16 @@ def test_bad_input_of_a_streamed_run_is_one_line(
     assert not run.exists()
 
 
-@pytest.mark.parametrize(("streaming", "processes"), [(False, 1), (True, 1), (True, 2)])
+@pytest.mark.parametrize(("streaming", "processes"), [(False, 1), (True, 2)])
 def test_a_run_takes_its_data_from_the_hub_by_id(
     phantom_dir: Path, write_recipe, tmp_path: Path, streaming: bool, processes: int
 ):
     changes = {"num_train_epochs": 1, "batch_size": 8 // processes, "batch_norm": "frozen"}
     recipe, run = write_recipe(data="org/pairs", streaming=streaming, **changes)
     with running_hub() as hub:
+        with uploads_to(hub):
+            assert datasets_scripts(["push", str(phantom_dir), "--repo_id", "org/pairs"]) == 0
         environment = client_environment(hub, tmp_path / "hf", ACCELERATE_USE_CPU="true")
-        push = [sys.executable, "-m", "datasets_scripts", "push", str(phantom_dir), "--repo_id", "org/pairs"]
-        subprocess.run(push, cwd=ROOT, env=environment, check=True)
         launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--standalone"]
         command = [sys.executable, *(launch if processes > 1 else []), "train.py", "--config", str(recipe)]
         result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
