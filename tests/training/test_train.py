@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,15 @@ import torch
 import transformers
 import yaml
 from datasets import load_dataset
-from hub_server import client_environment, running_hub
+from hub_server import Hub, client_environment, running_hub, uploads_to
+from processes import launch
 from run_helpers import LOSSES, trained_losses
 from safetensors.torch import load_file
 from tiny_recipe import TINY_RECIPE, VIT
 from without_project import run_without_project
 
 import train
-
-ROOT = Path(train.__file__).parent
+from training.publish import push_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +121,37 @@ def test_the_losses_are_logged_each_step_and_fall(finished_run):
     assert losses[-1]["loss"] < losses[0]["loss"]
 
 
-def test_a_process_without_the_project_loads_the_folder_and_gives_the_same_embeddings(
-    finished_run, phantom_dir: Path, tmp_path: Path
-):
-    run, model, processor = finished_run
+@dataclass(frozen=True)
+class Elsewhere:
+    """The folder where a process without the project ran, what it printed, and the Hub, to which the run is pushed."""
+
+    folder: Path
+    printed: str
+    hub: Hub
+
+
+@pytest.fixture(scope="module")
+def elsewhere(finished_run, phantom_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    run, folder = finished_run[0], tmp_path_factory.mktemp("elsewhere")
     rows = load_dataset(str(phantom_dir), split="validation")[:4]
     for index, image in enumerate(rows["image"]):
-        image.save(tmp_path / f"{index}.png")
-    (tmp_path / "reports.json").write_text(json.dumps(rows["report"]))
-    run_without_project(_LOAD, tmp_path, str(run))
-    loaded = load_file(tmp_path / "embeddings.safetensors")
+        image.save(folder / f"{index}.png")
+    (folder / "reports.json").write_text(json.dumps(rows["report"]))
+    with running_hub() as hub:
+        with uploads_to(hub):
+            push_model_folder(run, "org/private", public=False)
+            push_model_folder(run, "org/public", public=True)
+        environment = client_environment(hub, folder / "hf") | {"HF_HUB_OFFLINE": "1"}
+        printed = run_without_project(_LOAD, folder, str(run), "org/private", "org/public", **environment)
+    return Elsewhere(folder, printed, hub)
+
+
+def test_a_process_without_the_project_loads_the_folder_and_gives_the_same_embeddings(
+    finished_run, phantom_dir: Path, elsewhere: Elsewhere
+):
+    _, model, processor = finished_run
+    rows = load_dataset(str(phantom_dir), split="validation")[:4]
+    loaded = load_file(elsewhere.folder / "embeddings.safetensors")
     inputs = processor(images=rows["image"], text=rows["report"], return_tensors="pt")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -150,7 +169,7 @@ _LOAD = """
 import json, sys
 
 import torch
-import transformers
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor
@@ -171,6 +190,13 @@ with torch.inference_mode():
         },
         "embeddings.safetensors",
     )
+
+constants.HF_HUB_OFFLINE = False  # the folder was loaded without asking anyone
+for repository in sys.argv[2:]:
+    model = AutoModel.from_pretrained(repository, trust_remote_code=True)
+    processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)
+    output = model(**processor(text="the lungs are clear", return_tensors="pt"))
+    print(repository, *output.text_embeds.shape)
 """
 
 
@@ -181,12 +207,8 @@ def test_two_processes_in_micro_batches_contrast_with_the_pairs_of_both_as_one_p
     one_recipe, one = write_recipe("one", batch_size=8, **changes)
     train.main(["--config", str(one_recipe)])
     two_recipe, two = write_recipe("two", batch_size=4, micro_batch_size=3, **changes)
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    result = subprocess.run(
-        [*command, "train.py", "--config", str(two_recipe)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    result = launch(train.main, ["--config", two_recipe])
+    assert result.statuses == [0, 0], result.stderr[-3000:]
     joined, split = trained_losses(one), trained_losses(two)
     assert len(split) == 2
     for name in LOSSES:
@@ -197,24 +219,12 @@ def test_two_processes_in_micro_batches_contrast_with_the_pairs_of_both_as_one_p
 
 
 @pytest.mark.parametrize("public", [False, True])
-def test_a_pushed_folder_is_private_unless_said_and_loads_from_the_hub(finished_run, tmp_path: Path, public: bool):
-    run = finished_run[0]
-    with running_hub() as hub:
-        environment = client_environment(hub, tmp_path / "hf", PYTHONPATH=str(ROOT))
-        push = f"from training.publish import *; push_model_folder(Path({str(run)!r}), 'org/prd', public={public})"
-        subprocess.run([sys.executable, "-c", push], cwd=tmp_path, env=environment, check=True)
-        repository = hub.repositories["org/prd"]
-        assert repository.private is not public
-        assert repository.files["model.safetensors"] == (run / "model.safetensors").read_bytes()
-        assert not [path for path in repository.files if path.startswith(("checkpoints/", "logs/", "recipe"))]
-        if public:
-            return
-        environment.pop("PYTHONPATH")
-        load = (
-            "from transformers import AutoModel, AutoProcessor\n"
-            "model = AutoModel.from_pretrained('org/prd', trust_remote_code=True)\n"
-            "processor = AutoProcessor.from_pretrained('org/prd', trust_remote_code=True)\n"
-            "inputs = processor(text='the lungs are clear', return_tensors='pt')\n"
-            "assert model(**inputs).text_embeds.shape == (1, 8)\n"
-        )
-        subprocess.run([sys.executable, "-c", load], cwd=tmp_path, env=environment, check=True)
+def test_a_pushed_folder_is_private_unless_said_and_loads_from_the_hub(
+    finished_run, elsewhere: Elsewhere, public: bool
+):
+    repo_id = "org/public" if public else "org/private"
+    repository = elsewhere.hub.repositories[repo_id]
+    assert repository.private is not public
+    assert repository.files["model.safetensors"] == (finished_run[0] / "model.safetensors").read_bytes()
+    assert not [path for path in repository.files if path.startswith(("checkpoints/", "logs/", "recipe"))]
+    assert f"{repo_id} 1 8\n" in elsewhere.printed
