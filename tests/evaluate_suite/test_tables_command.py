@@ -3,17 +3,25 @@
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from processes import run
 from tables_helpers import SMALL, quick_plan, ran, run_plan
 from tiny_recipe import TINY_RECIPE
 
+import finetune
+import train
 from datasets_scripts import phantom, phantom_nli
 from evaluate_suite.__main__ import main
+from evaluate_suite.tables.plan import ROOT, Cell
 from evaluate_suite.tables.runner import Runner
+
+PROGRAMS = {str(ROOT / "train.py"): train.main, str(ROOT / "finetune.py"): finetune.main, "evaluate_suite": main}
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -112,7 +120,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
+@pytest.fixture
+def other_rows_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of the method start their programs as planned; those of other rows fork a process that calls them."""
+    start = Runner._start
+
+    def start_or_fork(runner: Runner, cell: Cell, log: Any) -> Any:
+        if cell.row != "prd":
+            place = next(place for place, part in enumerate(cell.command) if part in PROGRAMS)
+            ended = run(PROGRAMS[cell.command[place]], list(cell.command[place + 1 :]))
+            log.write((ended.stdout + ended.stderr).encode())
+            log.flush()
+            command = (sys.executable, "-S", "-c", f"raise SystemExit({ended.statuses[0]})")
+            cell = replace(cell, command=command)
+        return start(runner, cell, log)
+
+    monkeypatch.setattr(Runner, "_start", start_or_fork)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("other_rows_forked")
 def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["tables", "--out", str(tmp_path), *tiny]
     status = main(arguments)
@@ -156,9 +183,8 @@ def test_the_start_holds_the_weights_that_training_starts_from(heads: dict[str, 
     import torch
     from transformers import set_seed
 
-    import train
     from evaluate_suite.tables.corpora import given_corpora
-    from evaluate_suite.tables.plan import ROOT, make_plan, recipe_files
+    from evaluate_suite.tables.plan import make_plan, recipe_files
     from modeling_prd import PRDModel
     from training.arguments import parse_recipe
     from training.data import load_pairs, training_texts
