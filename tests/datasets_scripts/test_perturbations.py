@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import cycle, islice, permutations, product
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import spacy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets_scripts import tagging
 from datasets_scripts.antonyms import antonym
 from datasets_scripts.perturbations import PERTURBATIONS, ReportPerturber
 from datasets_scripts.tagging import DEFAULT_SPACY_MODEL, PartOfSpeechTagger
@@ -215,7 +217,9 @@ def test_the_seed_changes_what_is_drawn_and_nothing_else():
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives_as_they_stream(perturber: ReportPerturber):
+def test_two_processes_give_what_one_gives_as_they_stream(perturber: ReportPerturber, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tagging, "get_context", lambda method: get_context("forkserver"))  # has imported spaCy
+
     def endless() -> Iterator[str]:
         return (f"nodule {number} in the left upper lobe is {word}" for number, word in enumerate(cycle(VOCABULARY)))
 
