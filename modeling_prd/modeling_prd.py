@@ -235,15 +235,15 @@ class PRDModel(PRDPreTrainedModel):
         check_shapes(input_ids, word_ids, perturbed_input_ids, perturbation_mask)
         images = reports = None
         values: dict[str, Tensor | None] = {}
-        if pixel_values is not None:
-            images = self._embed_images(pixel_values)
-            values["image_embeds"], values["image_regions"] = images
         if input_ids is not None:
             reports = self._embed_reports(
                 input_ids, attention_mask, word_ids, perturbed_input_ids, perturbed_attention_mask
             )
             values["text_embeds"], values["perturbed_embeds"] = reports.embeds, reports.perturbed
             values["word_embeds"], values["word_mask"] = reports.words or (None, None)
+        if pixel_values is not None:  # last, so that their activations are freed before the texts' gradients are made
+            images = self._embed_images(pixel_values)
+            values["image_embeds"], values["image_regions"] = images
         if encode_only:
             return PRDOutput(**values, temperature=self._learned_temperature())
         if images is None or reports is None:

@@ -13,7 +13,7 @@ from .packed_attention_prd import can_pack, encode_packed, is_compiled
 # What a call of the encoder costs beside its tokens, in tokens. On a CPU: the gradient of every weight is written and
 # added once a call, embeddings included; training BERT's shapes of 6 layers and 384 wide took as long as 46 tokens, of
 # 12 layers and 768 wide 35, inference 47 to 62.
-_OVERHEAD_CPU = 64
+_OVERHEAD_CPU = 40
 # An accelerator waits for its kernels to be launched: a call of twelve layers launches some hundred, which takes the
 # time in which it could compute thousands of tokens.
 _OVERHEAD_ACCELERATOR = 2000

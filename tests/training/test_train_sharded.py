@@ -25,10 +25,10 @@ def _launch(recipe: Path, *flags: str) -> None:
 
 @pytest.fixture(scope="module")
 def sharded_run(phantom_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The recipe and the folder of a whole run in two processes."""
+    """The recipe and the folder of a whole run in two processes, by micro-batches."""
     run = tmp_path_factory.mktemp("sharded") / "run"
     recipe = run.with_suffix(".yaml")
-    settings: dict[str, Any] = {**TINY_RECIPE, **CHANGES, "batch_size": 4}
+    settings: dict[str, Any] = {**TINY_RECIPE, **CHANGES, "batch_size": 4, "micro_batch_size": 2}
     recipe.write_text(yaml.safe_dump({**settings, "data": str(phantom_dir), "output_dir": str(run)}))
     _launch(recipe)
     return recipe, run
@@ -47,6 +47,13 @@ def test_losses_and_weights_are_those_of_one_process_on_the_joined_batch(sharded
     assert weights.keys() == expected.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(weights[name], weight, rtol=2e-3, atol=2e-4, msg=name)
+
+
+def test_a_run_in_one_pass_starts_with_the_losses_of_one_in_micro_batches(sharded_run, write_recipe):
+    recipe, run = write_recipe(**CHANGES, batch_size=4)
+    _launch(recipe, "--save_steps", "null")
+    first, expected = (trained_losses(folder)[0] for folder in (run, sharded_run[1]))
+    assert [first[name] for name in LOSSES] == pytest.approx([expected[name] for name in LOSSES], rel=1e-4)
 
 
 def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_interrupted(sharded_run):
