@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 
-def group_by_length(lengths: Sequence[int], overhead: int, most_rows: int | None = None) -> list[list[int]]:
+def group_by_length(lengths: Sequence[int], overhead: float, most_rows: int | None = None) -> list[list[int]]:
     """Split rows into groups, each padded to its longest, at the least cost.
 
     The cost of a group is its rows times its longest length, padding included, plus `overhead`. Equal lengths stay

@@ -10,10 +10,12 @@ from transformers import PreTrainedModel
 from .grouping_prd import group_by_length
 from .packed_attention_prd import can_pack, encode_packed, is_compiled
 
-# What a call of the encoder costs beside its tokens, in tokens. On a CPU: the gradient of every weight is written and
-# added once a call, embeddings included; training BERT's shapes of 6 layers and 384 wide took as long as 46 tokens, of
-# 12 layers and 768 wide 35, inference 47 to 62.
-_OVERHEAD_CPU = 40
+# What a call of the encoder costs beside its tokens, in tokens. On a CPU the gradient of every weight is written and
+# added once a call, which takes the time of some tokens of any width; and a call of a layer takes its time however
+# little it computes, that of some tokens more the narrower they are. Measured of training BERTs: 35 tokens at a width
+# of 768, 46 to 80 at 384, 160 or more at 192 and 128.
+_OVERHEAD_CPU = 32
+_OVERHEAD_WIDTH = 2000  # at which a layer's call takes the time of one token
 # An accelerator waits for its kernels to be launched: a call of twelve layers launches some hundred, which takes the
 # time in which it could compute thousands of tokens.
 _OVERHEAD_ACCELERATOR = 2000
@@ -144,6 +146,12 @@ def _distinct_texts(input_ids: Tensor, attention_mask: Tensor) -> tuple[list[_Te
     return texts, number_of
 
 
+def _call_overhead(text_model: PreTrainedModel, device: torch.device) -> float:
+    if device.type != "cpu":
+        return _OVERHEAD_ACCELERATOR
+    return _OVERHEAD_CPU + (_OVERHEAD_WIDTH / text_model.config.hidden_size) ** 2
+
+
 def _in_micro_batches(
     text_model: PreTrainedModel,
     input_ids: Tensor,
@@ -151,7 +159,7 @@ def _in_micro_batches(
     texts: list[_Text],
     micro_batch_size: int | None,
 ) -> list[_Piece]:
-    overhead = _OVERHEAD_CPU if input_ids.device.type == "cpu" else _OVERHEAD_ACCELERATOR
+    overhead = _call_overhead(text_model, input_ids.device)
     compiled = is_compiled(text_model)  # once: for two texts or more, with a mask
     pieces = []
     for numbers in group_by_length([text.end for text in texts], overhead, micro_batch_size):

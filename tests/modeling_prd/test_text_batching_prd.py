@@ -15,6 +15,12 @@ from modeling_prd.heads_prd import pool_tokens
 from modeling_prd.text_batching_prd import encode_texts, join_texts
 
 
+@pytest.fixture(autouse=True)
+def width_of_a_small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call costs tiny encoders more than all the tokens of a test: let it cost them what it does wider ones."""
+    monkeypatch.setattr(text_batching_prd, "_OVERHEAD_WIDTH", 0)
+
+
 def _model(encoders: str = "resnet_bert", **settings: Any) -> PRDModel:
     return tiny_model(encoders, **settings).double()
 
@@ -95,6 +101,17 @@ def test_short_texts_share_a_call_and_long_ones_of_another_length_do_not() -> No
     mask = (torch.arange(32) < lengths[:, None]).long()
     model.get_text_features(torch.randint(5, 50, (8, 32)), mask)
     assert calls.shapes == [(4, 30), (4, 3)]
+
+
+def test_the_narrower_an_encoder_the_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_batching_prd, "_OVERHEAD_WIDTH", 2000)
+    model = tiny_model()
+    calls = Calls(model.text_model)
+    mask = (torch.arange(32) < torch.tensor([30, 30, 30, 30, 3, 3])[:, None]).long()
+    for width in (768, 16):
+        model.text_model.config.hidden_size = width
+        model.get_text_features(torch.randint(5, 50, (6, 32)), mask)
+    assert calls.shapes == [(4, 30), (2, 3), (6, 30)]
 
 
 def test_a_call_without_padding_has_no_mask() -> None:
