@@ -219,7 +219,10 @@ def peak_of(run: Run, device: str) -> float:
 
 
 def _free_at_once() -> None:
-    """Have glibc give back what is freed: a peak is then what is held, not what the allocator keeps."""
+    """Have glibc give back what is freed: a peak is then what is held, not what the allocator keeps.
+
+    From then on allocations take longer.
+    """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, 65536)
         libc.malloc_trim(0)
