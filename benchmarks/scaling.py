@@ -149,15 +149,18 @@ def measure_cost(args: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(args.threads)
     model = build_model(args)
 
-    def step_seconds(batch: int, perturbations: int, stretch: float = 1.0) -> float:
-        inputs = build_batch(args, batch, perturbations, stretch)
-        step_gradients(model, inputs)
-        return statistics.median(
-            seconds(lambda: step_gradients(model, inputs), args.device) for _ in range(args.repeats)
-        )
+    def step_seconds(batches: Sequence[dict[str, Tensor]]) -> list[float]:
+        """Time the steps in turn, so that what slows the machine for a while slows all of them."""
+        for batch in batches:
+            step_gradients(model, batch)
+        rounds = [
+            [seconds(lambda batch=batch: step_gradients(model, batch), args.device) for batch in batches]
+            for _ in range(args.repeats)
+        ]
+        return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
     sizes = list(product(args.batches_of, args.perturbations_of))
-    steps = [step_seconds(*size) for size in sizes]
+    steps = step_seconds([build_batch(args, *size) for size in sizes])
     terms = [(1.0, batch, batch * (1 + perturbations)) for batch, perturbations in sizes]
     (fixed, of_image, of_text), r_squared, error = fit(terms, steps)
     local = [_local_seconds(args, batch) for batch in args.batches_of]
@@ -165,7 +168,8 @@ def measure_cost(args: argparse.Namespace) -> dict[str, Any]:
     most = max(args.batches_of)
     largest = steps[sizes.index((most, max(args.perturbations_of)))]
     stretches = (0.5, 1.0, 2.0)
-    lengths = [step_seconds(min(args.batches_of), max(args.perturbations_of), stretch) for stretch in stretches]
+    smallest, perturbations = min(args.batches_of), max(args.perturbations_of)
+    lengths = step_seconds([build_batch(args, smallest, perturbations, stretch) for stretch in stretches])
     return {
         "steps": [
             {"batch": batch, "perturbations": perturbations, "seconds": found}
