@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def measure_cost(args: argparse.Namespace) -> dict[str, Any]:
         for batch in batches:
             step_gradients(model, batch)
         rounds = [
-            [seconds(lambda batch=batch: step_gradients(model, batch), args.device) for batch in batches]
+            [seconds(partial(step_gradients, model, batch), args.device) for batch in batches]
             for _ in range(args.repeats)
         ]
         return [statistics.median(times) for times in zip(*rounds, strict=True)]
