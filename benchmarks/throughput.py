@@ -242,7 +242,8 @@ def synthetic_trainer(args: argparse.Namespace) -> Trainer:
         vision_projection="biovil",
         text_projection="cxr_bert",
     )
-    model = PRDModel(config).to(memory_format=torch.channels_last).train()  # type: ignore[call-arg]  # no stub has it
+    model = PRDModel(config).train()
+    torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
     if args.micro_batch_size is not None:
         freeze_batch_norm(model)  # as gradient caching needs it
     if args.compile:

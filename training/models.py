@@ -186,7 +186,7 @@ def prefer_channels_last(model: nn.Module) -> None:
         layer.kernel_size == (1, 1) and layer.stride != (1, 1) and layer.in_channels < _LEAST_CHANNELS
         for layer in convolutions
     ):
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
 
 
 def check_fit(model: PRDModel, processor: PRDProcessor, train: Iterable[dict[str, Any]], max_length: int) -> None:
