@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise, tee
 
-from modeling_prd.processing_prd import normalize_report
+from modeling_prd.normalization_prd import normalize_report
 
 from .antonyms import antonym
 from .tagging import DEFAULT_SPACY_MODEL, PartOfSpeechTagger, TaggingProcesses

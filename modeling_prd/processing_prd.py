@@ -1,7 +1,5 @@
 """PRDProcessor: radiographs, reports and perturbed reports in, the inputs of `PRDModel` out."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, TypeAlias, cast
@@ -11,25 +9,13 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import ImageInput
 
 from .image_processing_prd import process_radiographs, with_pillow
+from .normalization_prd import normalize_report
 from .tokenization_prd import report_tokenizer
 
 NO_WORD = -1
 """Stands in `word_ids` where a token belongs to no word: special tokens and padding."""
 
 PerturbedReport: TypeAlias = Mapping[str, str | None] | Sequence[str | None]
-
-
-def normalize_report(text: str) -> str:
-    """Normalise a report as all text of PRD is: NFKC, lower case, letters and digits only, single spaces.
-
-    Args:
-        text: a report as written.
-
-    Returns:
-        The report's words joined by single spaces (`"2.5 cm"` -> `"2 5 cm"`); empty if it has no letter and no digit.
-    """
-    folded = unicodedata.normalize("NFKC", text).lower()
-    return re.sub(r"[\W_]+", " ", folded).strip()
 
 
 class PRDProcessor(ProcessorMixin):
