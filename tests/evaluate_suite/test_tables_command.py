@@ -121,12 +121,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def other_rows_forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells of the method start their programs as planned; those of other rows fork a process that calls them."""
+def others_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The method's pre-training starts its program as planned; other cells fork a process that calls theirs."""
     start = Runner._start
 
     def start_or_fork(runner: Runner, cell: Cell, log: Any) -> Any:
-        if cell.row != "prd":
+        if (cell.row, cell.step) != ("prd", "pretrain"):
             place = next(place for place, part in enumerate(cell.command) if part in PROGRAMS)
             ended = run(PROGRAMS[cell.command[place]], list(cell.command[place + 1 :]))
             log.write((ended.stdout + ended.stderr).encode())
@@ -139,7 +139,7 @@ def other_rows_forked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("other_rows_forked")
+@pytest.mark.usefixtures("others_forked")
 def test_one_method_from_end_to_end(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["tables", "--out", str(tmp_path), *tiny]
     status = main(arguments)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import yaml
 from accelerate.state import AcceleratorState, GradientState
@@ -39,3 +40,9 @@ def fresh_accelerator_state():
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+@pytest.fixture(autouse=True)
+def no_pause_after_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` sleeps five seconds at each end of a stream, for a process that ends with it; this one does not."""
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
