@@ -8,7 +8,7 @@ weights. Those are the gradients of one pass, dropout included; batch normalisat
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -50,17 +50,13 @@ class GradientCache:
         """
         micro_batches, parted = self._split(batch)
         if not parted:
-            output = self.model(**batch)
-            self.accelerator.backward(output.loss)
-            return output.losses()
+            return one_pass(self.accelerator, self.model, batch)
         statistics = RunningStatistics(self.model)
         states: list[tuple[Tensor, Tensor | None]] = []
         encoded: list[Batch] = []
         for micro_batch in micro_batches:
             states.append(_random_state(self.accelerator.device))
-            with self._first_pass():
-                vectors = self.model(**micro_batch, encode_only=True)
-            encoded.append({name: vector.detach() for name, vector in vectors.items()})
+            encoded.append(self._encode_without_graph(micro_batch))
             statistics.collect()
         losses, gradients = self._contrast(encoded, batch)
         del encoded
@@ -78,10 +74,14 @@ class GradientCache:
         statistics.settle()
         return losses
 
-    def _first_pass(self) -> AbstractContextManager:
+    def _encode_without_graph(self, micro_batch: Batch) -> Batch:
         """Without gradient, but of compiled encoders: the graph of the second pass drops out what the second does."""
         model = self.accelerator.unwrap_model(self.model)
-        return nullcontext() if is_compiled(model.text_model) or is_compiled(model.vision_model) else torch.no_grad()
+        compiled = is_compiled(model.text_model) or is_compiled(model.vision_model)
+        # DDP exchanges buffers in every pass with gradient, of which processes may have unlike numbers.
+        with self.accelerator.no_sync(self.model) if compiled else torch.no_grad():
+            vectors = self.model(**micro_batch, encode_only=True)
+        return {name: vector.detach() for name, vector in vectors.items()}
 
     def _split(self, batch: Batch) -> tuple[list[Batch], bool]:
         """Micro-batches of like size, as many in every process, and whether any process has several."""
@@ -119,6 +119,13 @@ class GradientCache:
             for own, vectors, part in zip(gradients, encoded, leaf.grad.split(rows), strict=True):
                 own[name] = part[:, : vectors[name].shape[1]]
         return output.losses(), gradients
+
+
+def one_pass(accelerator: Accelerator, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Adds a whole batch's gradients to the weights'; returns the losses, as `GradientCache.backward`."""
+    output = model(**batch)
+    accelerator.backward(output.loss)
+    return output.losses()
 
 
 def _join(parts: list[Tensor]) -> Tensor:

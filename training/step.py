@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from .gradient_cache import Batch, GradientCache
+from .gradient_cache import Batch, GradientCache, one_pass
 
 
 class TrainingStep:
@@ -71,6 +71,4 @@ class TrainingStep:
     def _backward(self, batch: Batch) -> dict[str, torch.Tensor]:
         if self.cache is not None:
             return self.cache.backward(batch)
-        output = self.model(**batch)
-        self.accelerator.backward(output.loss)
-        return output.losses()
+        return one_pass(self.accelerator, self.model, batch)

@@ -42,15 +42,23 @@ def one_pass(batches: list[list[int]], encoders: str, **settings: Any) -> dict[s
 
 
 def cached(
-    accelerator: Accelerator, batches: list[list[int]], micro_batch_size: int, encoders: str, **settings: Any
+    accelerator: Accelerator,
+    batches: list[list[int]],
+    micro_batch_size: int,
+    encoders: str,
+    compiled: bool = False,
+    **settings: Any,
 ) -> dict[str, torch.Tensor]:
     """Mean gradients of batches, each of this process's rows in a list, by gradient caching."""
     model, everything = model_of(encoders, **settings), joined_batch()
+    if compiled:
+        model.text_model.compile()
     prepared = accelerator.prepare_model(model)
     cache = GradientCache(accelerator, prepared, micro_batch_size)
     accelerator.gradient_accumulation_steps, accelerator.step = len(batches), 0
     for rows in batches:
-        with accelerator.accumulate(prepared):
+        # Compiling takes long, and changes nothing in what processes exchange.
+        with accelerator.accumulate(prepared), torch.compiler.set_stance("force_eager"):
             cache.backward({name: value[rows] for name, value in everything.items()})
     return gradients(model)
 

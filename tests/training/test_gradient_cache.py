@@ -41,6 +41,19 @@ def test_gradients_of_two_processes_that_accumulate_are_those_of_one_pass_over_t
             assert_gradients_agree(found[place], expected)
 
 
+def test_compiled_encoders_of_two_processes_exchange_nothing_in_the_first_pass(tmp_path: Path):
+    shares, case = [[0, 1, 2], [3, 6]], CASES[0]
+    torch.multiprocessing.start_processes(
+        run,
+        ([{**case, "batches": [shares], "micro_batch_size": 2, "compiled": True}], str(tmp_path)),
+        nprocs=2,
+        start_method="forkserver",
+    )
+    for rank in range(2):
+        found = torch.load(tmp_path / f"rank{rank}.pt")
+        assert_gradients_agree(found[0], one_pass([shares[0] + shares[1]], **case))
+
+
 def test_losses_are_those_of_the_whole_batch():
     model, batch = _with_dropout().eval(), joined_batch()
     found = GradientCache(Accelerator(cpu=True), model, 2).backward(batch)
