@@ -234,27 +234,33 @@ class _WordMatches(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        regions, words, *kept = ctx.saved_tensors
-        form = _form(regions, words, *ctx.settings)
-        region_gradient, word_gradient = torch.zeros_like(regions), torch.zeros_like(words)
-        for block, count in zip(ctx.blocks, ctx.counts, strict=True):
-            if count:
-                products, *state = kept[:count]
-                del kept[:count]
-            else:
-                products = _products(regions, words, block)
-                state = form.match(products, block)
-            own = gradient[block.rows, block.images]
-            if block.real is not None:
-                own = own * block.real[:, None]
-            of_products = form.products_gradient(own, products, state, block).flatten(1)  # [n, b * M]
-            region_gradient[block.images].flatten(0, 1).addmm_(of_products.T, words[block.rows])
-            word_gradient.index_add_(0, block.rows, of_products @ regions[block.images].flatten(0, 1))
-        if isinstance(form, _GloriaForm):
-            of_regions, of_words = form.gradients()
-            region_gradient += of_regions
-            word_gradient += of_words
-        return region_gradient, word_gradient, None, None, None, None
+        with torch.autocast(gradient.device.type, enabled=False):  # as the forward pass, wherever it is called
+            return *_gradients(ctx, gradient), None, None, None, None
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the regions and of the words from that of the matches [N, B]."""
+    regions, words, *kept = ctx.saved_tensors
+    form = _form(regions, words, *ctx.settings)
+    region_gradient, word_gradient = torch.zeros_like(regions), torch.zeros_like(words)
+    for block, count in zip(ctx.blocks, ctx.counts, strict=True):
+        if count:
+            products, *state = kept[:count]
+            del kept[:count]
+        else:
+            products = _products(regions, words, block)
+            state = form.match(products, block)
+        own = gradient[block.rows, block.images]
+        if block.real is not None:
+            own = own * block.real[:, None]
+        of_products = form.products_gradient(own, products, state, block).flatten(1)  # [n, b * M]
+        region_gradient[block.images].flatten(0, 1).addmm_(of_products.T, words[block.rows])
+        word_gradient.index_add_(0, block.rows, of_products @ regions[block.images].flatten(0, 1))
+    if isinstance(form, _GloriaForm):
+        of_regions, of_words = form.gradients()
+        region_gradient += of_regions
+        word_gradient += of_words
+    return region_gradient, word_gradient
 
 
 def _form(regions: Tensor, words: Tensor, variant: str, attention_temperature: float) -> _PaperForm | _GloriaForm:

@@ -64,6 +64,19 @@ def test_a_second_backward_pass_gives_the_same_gradients() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("memory_mb", [0, 1024])
+@pytest.mark.parametrize("variant", ["paper", "gloria"])
+def test_a_backward_pass_under_autocast_gives_the_same_gradients(variant: str, memory_mb: int) -> None:
+    inputs = [tensor.detach().float().requires_grad_() for tensor in _inputs(7)]
+    found = []
+    for enabled in (False, True):
+        similarity = losses_prd.local_similarity(*inputs, MASK, variant, memory_mb=memory_mb).sum()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(torch.autograd.grad(similarity, inputs))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("variant", ["paper", "gloria"])
 def test_the_compiled_form_gives_the_same_scores_and_gradients(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = _inputs(7)
