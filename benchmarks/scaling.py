@@ -117,7 +117,7 @@ def compare_processes(args: argparse.Namespace) -> Comparison:
         ours_seconds=together,
         peer_seconds=alone,
         ours_peak_mb=max(share[2] for share in shares),
-        peer_peak_mb=peak_memory_mb(build_step, args, "peer"),
+        peer_peak_mb=peak_memory_mb(build_step, args, "peer", _small),
         max_relative_difference=relative_difference(shares[0][1], expected),
     )
 
@@ -126,6 +126,10 @@ def build_step(args: argparse.Namespace, side: str, seed: int) -> Any:
     """Make a step of one process, which is the peer, on the whole batch, for its memory."""
     model, batch = build_model(args), build_batch(args, args.batch, args.perturbations)
     return lambda: step_gradients(model, batch)
+
+
+def _small(args: argparse.Namespace) -> argparse.Namespace:
+    return argparse.Namespace(**(vars(args) | {"batch": 2, "perturbations": 1}))
 
 
 def fit(rows: Sequence[Sequence[float]], values: Sequence[float]) -> tuple[list[float], float, float]:
@@ -220,12 +224,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--layers", type=positive, default=2, help="of the text encoder (default: %(default)s)")
     parser.add_argument("--width", type=positive, default=128, help="of the text encoder (default: %(default)s)")
     add_run_flags(parser, repeats=5, threads=max(1, torch.get_num_threads() // _PROCESSES))
-    parser.set_defaults(device="cpu", precision="float32")
+    parser.set_defaults(device="cpu")
     args = parse(parser, argv)
     if args.width % 32:
         parser.error(f"--width {args.width} does not split into heads of 32")
     if args.batch % _PROCESSES or args.batch < 2 * _PROCESSES:
         parser.error(f"--batch {args.batch} does not split into two processes with two images or more")
+    for name in ("batches_of", "perturbations_of"):
+        if len(set(getattr(args, name))) < 2:
+            parser.error(f"--{name} has one size, to which no cost can be fitted")
     comparison = compare_processes(args)
     print(f"{_PROCESSES} processes, batch {args.batch}, {args.threads} threads each: {comparison.line()}")
     cost = measure_cost(args)

@@ -37,7 +37,17 @@ def test_two_processes_have_the_gradients_of_one_and_the_cost_is_fitted(tmp_path
     assert cost["local_loss_share"] > 0
 
 
-def test_a_batch_that_does_not_split_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--batch", "5"], "--batch 5 does not split"),
+        (["--batches_of", "8", "8"], "--batches_of has one size"),
+        (["--perturbations_of", "3"], "--perturbations_of has one size"),
+    ],
+)
+def test_sizes_that_cannot_be_measured_are_refused(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--batch", "5"])
-    assert "--batch 5 does not split" in capsys.readouterr().err
+        main(flags)
+    assert words in capsys.readouterr().err
