@@ -29,7 +29,7 @@ Run = Callable[[], list[Tensor]]
 
 Builder = Callable[[argparse.Namespace, Side, int], Run]
 """Makes the inputs of the batch with that seed and returns what runs a side on them. A function of a module's own, so
-that a new process can import it."""
+that a new process can import it; its forward pass is under `autocast`."""
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
@@ -94,9 +94,9 @@ def compare(
     differences = []
     if before is not None:
         for side in sides:
-            _autocast(build(before(args), side, 0), args)()
+            build(before(args), side, 0)()
     for seed in range(args.batches):
-        runs = {side: _autocast(build(args, side, seed), args) for side in sides}
+        runs = {side: build(args, side, seed) for side in sides}
         results: dict[Side, list[Tensor]] = {} if before is not None else {side: run() for side, run in runs.items()}
         timings: dict[Side, list[float]] = {side: [] for side in sides}
         for _ in range(args.repeats):
@@ -125,16 +125,17 @@ def compare(
 
 def _prepare(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    if args.device.startswith("cuda"):
-        torch.cuda.set_device(args.device)
+    device = torch.device(args.device)
+    if device.type == "cuda" and device.index is not None:  # else it is the current one
+        torch.cuda.set_device(device)
 
 
-def _autocast(run: Run, args: argparse.Namespace) -> Run:
-    def cast() -> list[Tensor]:
-        with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"):
-            return run()
+def autocast(args: argparse.Namespace) -> torch.autocast:
+    """Return the context of a side's forward pass, in which it computes by the flag `--precision`.
 
-    return cast
+    Its backward pass is outside, as in training, where each operation has the precision of the forward pass.
+    """
+    return torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16")
 
 
 def relative_difference(ours: Sequence[Tensor], peer: Sequence[Tensor]) -> float:
@@ -195,9 +196,8 @@ def peak_memory_mb(
 def _measure(build, args, side, before, seed, sender) -> None:  # type: ignore[no-untyped-def]  # what `peak_memory_mb` takes
     _prepare(args)
     if before is not None:
-        _autocast(build(before(args), side, 0), args)()
-    run = _autocast(build(args, side, seed), args)
-    sender.send(peak_of(run, args.device))
+        build(before(args), side, 0)()
+    sender.send(peak_of(build(args, side, seed), args.device))
 
 
 def peak_of(run: Run, device: str) -> float:

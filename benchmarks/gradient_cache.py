@@ -23,7 +23,7 @@ from modeling_prd import PRDConfig, PRDModel
 from training.batch_norm import freeze_batch_norm
 from training.gradient_cache import GradientCache
 
-from .comparison import Run, Side, add_flags, compare, parse, peak_memory_mb, positive, write_json
+from .comparison import Run, Side, add_flags, autocast, compare, parse, peak_memory_mb, positive, write_json
 from .encoders import bert_without_dropout, gradients
 from .openi_lengths import spread_lengths
 from .synthetic_pairs import synthetic_batch
@@ -69,6 +69,7 @@ def build_model(args: argparse.Namespace) -> PRDModel:
     )
     model = PRDModel(config).train().to(args.device)
     freeze_batch_norm(model)
+    model.forward = autocast(args)(model.forward)  # of each call, as Accelerate does it
     return model
 
 
@@ -117,14 +118,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.width % 32:
         parser.error(f"--width {args.width} does not split into heads of 32")
     comparison = compare(build, args, bound=lambda args, seed: 3 / 4, before=_small)
-    part = copy.copy(args)
-    part.batch = args.micro_batch_size
-    whole_mb = comparison.peer_peak_mb
-    comparison = replace(comparison, peer_peak_mb=peak_memory_mb(build, part, "peer", _small))
-    print(
-        f"batch {args.batch} in micro-batches of {args.micro_batch_size}, its memory against one pass over "
-        f"{args.micro_batch_size} (over {args.batch}: {whole_mb:,.0f} MB): {comparison.line()}"
-    )
+    peer = ""
+    if comparison.peer_peak_mb is not None:
+        peer = (
+            f", its memory against one pass over {args.micro_batch_size} (over {args.batch}: "
+            f"{comparison.peer_peak_mb:,.0f} MB)"
+        )
+        part = copy.copy(args)
+        part.batch = args.micro_batch_size
+        comparison = replace(comparison, peer_peak_mb=peak_memory_mb(build, part, "peer", _small))
+    print(f"batch {args.batch} in micro-batches of {args.micro_batch_size}{peer}: {comparison.line()}")
     write_json(args.json, comparison)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modeling_prd.losses_prd import local_contrastive_loss, local_similarity
 
-from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
+from .comparison import Run, Side, add_flags, autocast, compare, parse, positive, write_json
 from .local_loss_loop import loop_similarity
 from .openi_lengths import draw_lengths
 
@@ -33,11 +33,12 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
     words.requires_grad_()
 
     def run() -> list[Tensor]:
-        if side == "peer":
-            similarity = loop_similarity(regions, words, mask, args.variant)
-        else:
-            similarity = local_similarity(regions, words, mask, args.variant, memory_mb=args.memory_mb)
-        loss = local_contrastive_loss(similarity, _LOGIT_SCALES[args.variant])
+        with autocast(args):
+            if side == "peer":
+                similarity = loop_similarity(regions, words, mask, args.variant)
+            else:
+                similarity = local_similarity(regions, words, mask, args.variant, memory_mb=args.memory_mb)
+            loss = local_contrastive_loss(similarity, _LOGIT_SCALES[args.variant])
         return [loss.detach(), *torch.autograd.grad(loss, [regions, words])]
 
     return run

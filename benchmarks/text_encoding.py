@@ -14,7 +14,7 @@ from transformers import ResNetConfig
 
 from modeling_prd import PRDConfig, PRDModel
 
-from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
+from .comparison import Run, Side, add_flags, autocast, compare, parse, positive, write_json
 from .encoders import bert_without_dropout, gradients
 from .openi_lengths import draw_lengths
 
@@ -56,7 +56,10 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
 
     def run() -> list[Tensor]:
         model.zero_grad()
-        vectors = (_encode_texts if side == "ours" else _encode_padded)(model, ids, mask, args.reports)
+        with autocast(args):
+            vectors = (
+                _encode_texts(model, ids, mask, args.reports) if side == "ours" else _encode_padded(model, ids, mask)
+            )
         vectors.mean().backward()
         return [vectors, *gradients(model.text_model), *gradients(model.text_head.projection)]
 
@@ -74,7 +77,7 @@ def _encode_texts(model: PRDModel, ids: Tensor, mask: Tensor, reports: int) -> T
     return torch.cat([output.text_embeds, output.perturbed_embeds.flatten(0, 1)])
 
 
-def _encode_padded(model: PRDModel, ids: Tensor, mask: Tensor, reports: int) -> Tensor:
+def _encode_padded(model: PRDModel, ids: Tensor, mask: Tensor) -> Tensor:
     states = model.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
     return nn.functional.normalize(model.text_head.projection(states[:, 0]), dim=-1)
 

@@ -20,7 +20,7 @@ from transformers import ResNetConfig
 from modeling_prd import PRDConfig, PRDModel
 from modeling_prd.losses_prd import local_contrastive_loss
 
-from .comparison import Run, Side, add_flags, compare, parse, positive, write_json
+from .comparison import Run, Side, add_flags, autocast, compare, parse, positive, write_json
 from .encoders import bert_without_dropout, gradients
 from .local_loss_loop import loop_similarity
 from .model_flops import image_training_flops, text_training_flops
@@ -62,11 +62,12 @@ def build(args: argparse.Namespace, side: Side, seed: int) -> Run:
 
     def run() -> list[Tensor]:
         model.zero_grad()
-        if side == "ours":
-            output = model(**batch)
-            losses = [output.loss, output.loss_global, output.loss_local, output.loss_perturbation]
-        else:
-            losses = composed_losses(model, batch)
+        with autocast(args):
+            if side == "ours":
+                output = model(**batch)
+                losses = [output.loss, output.loss_global, output.loss_local, output.loss_perturbation]
+            else:
+                losses = composed_losses(model, batch)
         losses[0].backward()
         return [*(loss.detach() for loss in losses), *gradients(model)]
 

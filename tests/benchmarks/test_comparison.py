@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.comparison import Comparison, Run, Side, add_flags, compare, parse, relative_difference, write_json
+from benchmarks.comparison import (
+    Comparison,
+    Run,
+    Side,
+    _prepare,
+    add_flags,
+    compare,
+    parse,
+    relative_difference,
+    write_json,
+)
 from benchmarks.openi_lengths import REPORTS_BY_TOKENS, REPORTS_BY_WORDS, draw_lengths
 
 
@@ -76,6 +86,10 @@ def fails(args: argparse.Namespace, side: Side, seed: int) -> Run:
 def test_a_process_that_ends_is_reported() -> None:
     with pytest.raises(RuntimeError, match="the memory of ours ended with 3"):
         compare(fails, _args())
+
+
+def test_a_gpu_without_a_number_is_the_current_one() -> None:
+    _prepare(argparse.Namespace(threads=torch.get_num_threads(), device="cuda"))
 
 
 def test_a_difference_is_relative_to_the_peers_largest_value() -> None:
