@@ -165,9 +165,9 @@ def seconds(run: Run, device: str) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+    """Wait until an accelerator has done what it was given."""
+    if torch.device(device).type != "cpu":
+        torch.get_device_module(device).synchronize()
 
 
 def peak_memory_mb(

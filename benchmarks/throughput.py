@@ -303,7 +303,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warmup", type=positive, default=5, help="steps that are not timed (default: %(default)s)")
     parser.add_argument("--steps", type=positive, default=30, help="timed steps (default: %(default)s)")
     parser.add_argument(
-        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s"
+        "--device",
+        choices=("cpu", "cuda", "mps"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="default: %(default)s; CUDA_VISIBLE_DEVICES chooses among several GPUs",
     )
     parser.add_argument(
         "--threads", type=positive, default=torch.get_num_threads(), help="on a CPU (default: its cores)"

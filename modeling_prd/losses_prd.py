@@ -178,7 +178,7 @@ def _padded_scores(
     scale: float,
     memory_mb: int,
 ) -> Tensor:
-    """Return what `_packed_scores` does, of all words at once, padding and all."""
+    """Return what `_packed_scores` does, of all words at once, padding and all, whatever memory that takes."""
     attention, products = local_attention(regions, words, word_mask, variant, attention_temperature)
     matches = (attention * products).sum(dim=-1)  # v_k . w_k: [B, T, W]
     if variant == "gloria":

@@ -14,6 +14,10 @@ from typing import Any
 import torch
 
 
+_LIMIT = 300
+"""Seconds in which one of the processes has to end; processes that wait for each other never do."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """Exit statuses by rank, that of a process which a signal ended negative; and what all of them printed."""
@@ -59,7 +63,12 @@ def _run(target: Callable[..., Any], arguments: Sequence[Any], environments: lis
             process.start()
         running = {process.sentinel: process for process in processes}
         while running:
-            for sentinel in wait(list(running)):
+            ready = wait(list(running), timeout=_LIMIT)
+            if not ready:
+                for process in running.values():
+                    process.kill()
+                raise TimeoutError(f"{target.__name__} did not end in {_LIMIT} s: {outputs[1].read_text()[-3000:]}")
+            for sentinel in ready:
                 ended = running.pop(sentinel)
                 ended.join()
                 if ended.exitcode != 0:
