@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-
 _LIMIT = 300
 """Seconds in which one of the processes has to end; processes that wait for each other never do."""
 
